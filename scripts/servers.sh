@@ -1,0 +1,374 @@
+#!/usr/bin/env bash
+# Real servers for the tests and for trying things out, without containers: a Kafka broker (KRaft, one
+# node), a MinIO, its client mc, and a Python with DuckDB and PyArrow as readers of Parquet that are not ours.
+#
+#   scripts/servers.sh install      download and build them once, into a cache outside the checkout
+#   scripts/servers.sh start DIR    start both on free ports, with data, logs and pids under DIR
+#   scripts/servers.sh env DIR      print their addresses; use as: eval "$(scripts/servers.sh env DIR)"
+#   scripts/servers.sh stop DIR     stop them (the data stays in DIR)
+#
+# A server that the environment names already (LINEAGE_TEST_KAFKA, LINEAGE_TEST_S3) is used and not started.
+# The cache is LINEAGE_CACHE, or else the `lineage` folder in the user's cache folder. Linux only.
+# shellcheck disable=SC2317 # functions that are called by a name in a variable look unreachable to it
+set -euo pipefail
+
+# The Kafka version stands in servers/kafka-pom.xml, what its jars must be in servers/kafka-libs.sha256,
+# the Python wheels in servers/requirements.txt. Go checks these two against its checksum database.
+readonly MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
+readonly MC_VERSION=v0.0.0-20250313080218-cf909e1063a9
+readonly MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
+
+readonly JAVA_MIN=17
+# From 1.21 on, Go fetches by itself the newer version that MinIO asks for.
+readonly GO_MIN=1.21
+
+readonly START_TIMEOUT=60
+readonly STOP_TIMEOUT=10
+readonly S3_USER=minioadmin
+readonly S3_PASSWORD=minioadmin
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly HERE
+readonly CACHE=${LINEAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lineage}
+
+say() { printf 'servers: %s\n' "$*" >&2; }
+fail() {
+    printf 'servers: error: %s\n' "$*" >&2
+    exit 1
+}
+
+# A component's folder carries what defines it in its name, so a change of the pins installs anew.
+pins_of() { cat "$@" | sha256sum | cut -c1-12; }
+KAFKA_HOME=$CACHE/kafka-$(pins_of "$HERE/servers/kafka-pom.xml" "$HERE/servers/kafka-libs.sha256")
+PYTHON_HOME=$CACHE/python-$(pins_of "$HERE/servers/requirements.txt")
+readonly KAFKA_HOME PYTHON_HOME
+readonly MINIO_HOME=$CACHE/minio-$MINIO_VERSION
+readonly MC_HOME=$CACHE/mc-$MC_VERSION
+
+# ---------------------------------------------------------------- install
+
+# 1.8.0 -> 8, 17.0.15 -> 17; nothing when there is no Java.
+java_major() {
+    java -version 2>&1 | sed -n 's/^[^"]*version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p' | head -n 1
+}
+
+has_java() {
+    local major
+    major=$(java_major || true)
+    ((${major:-0} >= JAVA_MIN))
+}
+
+has_go() {
+    local version
+    version=$(go version 2>/dev/null | sed -n 's/.* go\([0-9.]*\).*/\1/p')
+    [[ -n $version && $(printf '%s\n' "$GO_MIN" "$version" | sort -V | head -n 1) == "$GO_MIN" ]]
+}
+
+# Everything that is missing is said at once, before anything is downloaded.
+check_tools() {
+    local missing=()
+    has_java || missing+=("a Java runtime of version $JAVA_MIN or newer: apt-get install openjdk-17-jdk-headless")
+    if [[ ! -d $KAFKA_HOME ]]; then
+        command -v mvn >/dev/null || missing+=("Maven: apt-get install maven")
+    fi
+    if [[ ! -d $MINIO_HOME || ! -d $MC_HOME ]]; then
+        has_go || missing+=("Go $GO_MIN or newer: apt-get install golang (on Debian 12: -t bookworm-backports)")
+    fi
+    if [[ ! -d $PYTHON_HOME ]]; then
+        python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=("Python 3 with venv: apt-get install python3-venv")
+    fi
+    if ((${#missing[@]} > 0)); then
+        say "missing, please install:"
+        printf '  - %s\n' "${missing[@]}" >&2
+        exit 1
+    fi
+}
+
+# Makes a component in a folder beside its place and renames it when it is whole, so that an interrupted
+# install is never taken for a finished one.
+install_component() {
+    local name=$1 home=$2 make=$3
+    [[ ! -d $home ]] || return 0
+    say "installing $name"
+    local begin=$SECONDS
+    STAGING=$(mktemp -d "$CACHE/staging.XXXXXX")
+    "$make" "$STAGING" >"$STAGING.log" 2>&1 || {
+        tail -n 20 "$STAGING.log" >&2
+        fail "installing $name failed; see above, then run '$0 install' again"
+    }
+    chmod 755 "$STAGING"
+    # A second install that ran at the same time may have been first. Its result is the same.
+    mv -T "$STAGING" "$home" 2>/dev/null || [[ -d $home ]] || fail "cannot rename $STAGING to $home"
+    remove_staging
+    say "installed $name in $((SECONDS - begin)) s"
+}
+
+# Makers run as the left side of `||`, where `set -e` is off: so each step is chained.
+make_kafka() {
+    # Maven writes no file beside a pom that it only reads, but wants it to be called what -f says.
+    mvn -q -B -f "$HERE/servers/kafka-pom.xml" "$MAVEN_COPY" \
+        -DincludeScope=runtime -DoutputDirectory="$1" &&
+        (cd "$1" && sha256sum --check --strict --quiet "$HERE/servers/kafka-libs.sha256") &&
+        check_no_other_jar "$1"
+}
+
+check_no_other_jar() {
+    local listed found
+    listed=$(wc -l <"$HERE/servers/kafka-libs.sha256") &&
+        found=$(find "$1" -name '*.jar' | wc -l) &&
+        { ((listed == found)) || { echo "$found jars where $listed have a checksum in kafka-libs.sha256" && return 1; }; }
+}
+
+go_install() {
+    GOBIN=$1 GOFLAGS=-trimpath CGO_ENABLED=0 go install -ldflags='-s -w' "$2"
+}
+make_minio() { go_install "$1" "github.com/minio/minio@$MINIO_VERSION"; }
+make_mc() { go_install "$1" "github.com/minio/mc@$MC_VERSION"; }
+
+# Only bin/python of it is used: the other programs in bin carry the name of the staging folder.
+make_python() {
+    python3 -m venv "$1" &&
+        "$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+            -r "$HERE/servers/requirements.txt" &&
+        "$1/bin/python" -c 'import duckdb, pyarrow.parquet'
+}
+
+STAGING=
+remove_staging() {
+    [[ -z $STAGING ]] || rm -rf "$STAGING" "$STAGING.log"
+    STAGING=
+}
+
+install() {
+    check_tools
+    mkdir -p "$CACHE"
+    trap remove_staging EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    if [[ ! -d $KAFKA_HOME || ! -d $MINIO_HOME || ! -d $MC_HOME || ! -d $PYTHON_HOME ]]; then
+        say "installing into $CACHE: some six minutes on two cores, the first time only"
+    fi
+    install_component Kafka "$KAFKA_HOME" make_kafka
+    install_component "Python with DuckDB and PyArrow" "$PYTHON_HOME" make_python
+    install_component mc "$MC_HOME" make_mc
+    install_component MinIO "$MINIO_HOME" make_minio
+}
+
+# ---------------------------------------------------------------- start
+
+# Below the range that the kernel takes client ports from, so that a connection of ours cannot occupy
+# a port between this check and the server's own bind.
+free_port() {
+    local port
+    for _ in {1..200}; do
+        port=$((20000 + RANDOM % 12000))
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo "$port"
+            return
+        fi
+    done
+    fail "no free port found between 20000 and 32000"
+}
+
+# Sessions of their own: Ctrl-C in the terminal must reach the script, which stops the servers after the
+# tests, and not the servers under the running tests.
+launch() {
+    local name=$1 dir=$2
+    shift 2
+    setsid nohup "$@" >"$dir/$name.log" 2>&1 </dev/null &
+    local pid=$!
+    echo "$pid" >"$dir/$name.pid"
+    # Until the new process has become the server, is_ours would not know it.
+    while ! is_ours "$name" "$dir" && kill -0 "$pid" 2>/dev/null; do
+        sleep 0.05
+    done
+}
+
+# Signals are noted by start and acted on here, so that none can come between a server's start and its pid file.
+INTERRUPTED=
+wait_until() {
+    local name=$1 dir=$2 answers=$3 begin=$SECONDS
+    until "$answers" "$dir"; do
+        [[ -z $INTERRUPTED ]] || fail "interrupted while $name was starting"
+        if ! is_ours "$name" "$dir"; then
+            tail -n 30 "$dir/$name.log" >&2
+            fail "$name stopped while starting; the end of its log is above, the whole in $dir/$name.log"
+        fi
+        if ((SECONDS - begin > START_TIMEOUT)); then
+            tail -n 30 "$dir/$name.log" >&2
+            fail "$name does not answer after $START_TIMEOUT s; the end of its log is above, the whole in $dir/$name.log"
+        fi
+        sleep 0.2
+    done
+    say "$name is up after $((SECONDS - begin)) s"
+}
+
+start_kafka() {
+    local dir=$1 port controller_port cluster_id
+    port=$(free_port)
+    controller_port=$(free_port)
+    # 16 bytes in Kafka's alphabet, with no '-' that could be taken for an option. Random, because a client
+    # tells clusters apart by it.
+    cluster_id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')
+    KAFKA_ADDRESS=127.0.0.1:$port
+    cat >"$dir/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller_port
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs=$dir/kafka-data
+num.partitions=10
+# A mistyped topic must be an error, not a new topic.
+auto.create.topics.enable=false
+# One broker has one replica; one partition instead of 50 makes the first commit and transaction quick.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+PROPERTIES
+    java -cp "$KAFKA_HOME/*" kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/server.properties" \
+        >"$dir/kafka.log" 2>&1 || {
+        tail -n 30 "$dir/kafka.log" >&2
+        fail "Kafka's storage could not be formatted in $dir/kafka-data"
+    }
+    launch kafka "$dir" java -Xmx1g "-XX:ErrorFile=$dir/kafka-crash.log" \
+        -Dorg.slf4j.simpleLogger.showDateTime=true '-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS' \
+        -cp "$KAFKA_HOME/*" kafka.Kafka "$dir/server.properties"
+}
+
+# The line comes after the broker has registered and is no longer fenced; an open port comes earlier.
+kafka_answers() {
+    grep -q 'Kafka Server started' "$1/kafka.log" && (exec 3<>"/dev/tcp/${KAFKA_ADDRESS/://}") 2>/dev/null
+}
+
+start_minio() {
+    local dir=$1 port console_port
+    port=$(free_port)
+    console_port=$(free_port)
+    S3_ADDRESS=127.0.0.1:$port
+    mkdir -p "$dir/minio-data"
+    launch minio "$dir" env "MINIO_ROOT_USER=$S3_USER" "MINIO_ROOT_PASSWORD=$S3_PASSWORD" MINIO_UPDATE=off \
+        "$MINIO_HOME/minio" server --address "$S3_ADDRESS" --console-address "127.0.0.1:$console_port" "$dir/minio-data"
+}
+
+minio_answers() {
+    MC_HOST_started=http://$S3_USER:$S3_PASSWORD@$S3_ADDRESS \
+        "$MC_HOME/mc" --config-dir "$1/mc" ls started >/dev/null 2>&1
+}
+
+write_env() {
+    local dir=$1
+    {
+        printf 'export LINEAGE_TEST_KAFKA=%q\n' "${LINEAGE_TEST_KAFKA:-$KAFKA_ADDRESS}"
+        printf 'export LINEAGE_TEST_S3=%q\n' "${LINEAGE_TEST_S3:-http://$S3_ADDRESS}"
+        printf 'export LINEAGE_TEST_S3_ACCESS_KEY=%q\n' "${LINEAGE_TEST_S3_ACCESS_KEY:-$S3_USER}"
+        printf 'export LINEAGE_TEST_S3_SECRET_KEY=%q\n' "${LINEAGE_TEST_S3_SECRET_KEY:-$S3_PASSWORD}"
+        printf 'export LINEAGE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"
+        printf 'export LINEAGE_TEST_KAFKA_LIBS=%q\n' "$KAFKA_HOME"
+        printf 'export LINEAGE_TEST_MC=%q\n' "$MC_HOME/mc"
+    } >"$dir/env.new"
+    mv "$dir/env.new" "$dir/env"
+}
+
+KAFKA_ADDRESS=
+S3_ADDRESS=
+start() {
+    local dir name
+    for name in "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME" "$PYTHON_HOME"; do
+        [[ -d $name ]] || fail "not installed: $name; run '$0 install' first"
+    done
+    has_java || fail "no Java of version $JAVA_MIN or newer; run '$0 install' to see how to get it"
+    mkdir -p "$1"
+    dir=$(cd "$1" && pwd)
+    for name in kafka minio; do
+        ! is_ours "$name" "$dir" || fail "$name runs already in $dir; run '$0 stop $dir' first"
+    done
+    [[ ! -e $dir/kafka-data ]] || fail "$dir holds the data of an earlier start; give an empty folder, or remove it"
+
+    trap 'INTERRUPTED=yes' INT TERM
+    # Half a start leaves nothing running.
+    STARTING_IN=$dir
+    trap 'stop "$STARTING_IN"' EXIT
+    [[ -n ${LINEAGE_TEST_KAFKA:-} ]] || start_kafka "$dir"
+    [[ -n ${LINEAGE_TEST_S3:-} ]] || start_minio "$dir"
+    [[ -n ${LINEAGE_TEST_S3:-} ]] || wait_until minio "$dir" minio_answers
+    [[ -n ${LINEAGE_TEST_KAFKA:-} ]] || wait_until kafka "$dir" kafka_answers
+    write_env "$dir"
+    [[ -z $INTERRUPTED ]] || fail "interrupted"
+    trap - EXIT
+}
+
+print_env() {
+    [[ -f $1/env ]] || fail "no servers were started in $1"
+    cat "$1/env"
+}
+
+# ---------------------------------------------------------------- stop
+
+# Is the process of the pid file still the server that was started in this folder? Pids are used again.
+is_ours() {
+    local name=$1 dir=$2 pid command
+    pid=$(cat "$dir/$name.pid" 2>/dev/null) && [[ -n $pid ]] || return 1
+    command=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 1
+    case $name in
+        # Right after the start it may be setsid, nohup or env still, with the whole command behind them.
+        kafka) [[ $command == *kafka.Kafka*" $dir/server.properties"* ]] ;;
+        minio) [[ $command == *"/minio server "*" $dir/minio-data"* ]] ;;
+    esac
+}
+
+ask_to_stop() {
+    ! is_ours "$1" "$2" || kill -TERM "$(cat "$2/$1.pid")" 2>/dev/null || true
+}
+
+wait_for_stop() {
+    local name=$1 dir=$2 begin=$SECONDS
+    while is_ours "$name" "$dir"; do
+        if ((SECONDS - begin > STOP_TIMEOUT)); then
+            say "$name did not stop within $STOP_TIMEOUT s and is killed"
+            kill -KILL "$(cat "$dir/$name.pid")" 2>/dev/null || true
+            begin=$SECONDS
+        fi
+        sleep 0.1
+    done
+    rm -f "$dir/$name.pid"
+}
+
+stop() {
+    [[ -d $1 ]] || return 0
+    # Not to be interrupted: a second Ctrl-C would leave a server behind.
+    trap '' INT TERM
+    local dir
+    dir=$(cd "$1" && pwd)
+    ask_to_stop kafka "$dir"
+    ask_to_stop minio "$dir"
+    wait_for_stop kafka "$dir"
+    wait_for_stop minio "$dir"
+    rm -f "$dir/env"
+}
+
+usage() {
+    sed -n '2,/^set/p' "${BASH_SOURCE[0]}" | sed -n '/shellcheck/!s/^# \{0,1\}//p' >&2
+    exit 2
+}
+
+main() {
+    case "${1:-} $#" in
+        'install 1') install ;;
+        'start 2') start "$2" ;;
+        'env 2') print_env "$2" ;;
+        'stop 2') stop "$2" ;;
+        *) usage ;;
+    esac
+    # Bash reads a script as it goes, and this file may change while a long install runs.
+    exit
+}
+
+main "$@"

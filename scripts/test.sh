@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Runs all tests against real servers: installs these when needed, starts them in a temporary folder, and
+# stops them again, whatever happens.
+#
+#   scripts/test.sh [--all] [-- ARGUMENTS OF cargo test]
+#
+# --all runs the long tests too, those marked #[ignore], in a release build.
+# For example: scripts/test.sh -- --test recovery -- --nocapture
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+readonly SERVERS=scripts/servers.sh
+readonly KEPT_LOGS=${CARGO_TARGET_DIR:-target}/test-servers
+
+ALL=
+usage() {
+    sed -n '2,/^set/p' "${BASH_SOURCE[0]}" | sed -n 's/^# \{0,1\}//p' >&2
+    exit 2
+}
+while (($# > 0)); do
+    case $1 in
+        --all) ALL=yes ;;
+        --) shift && break ;;
+        *) usage ;;
+    esac
+    shift
+done
+
+# Each step is a process group in the background, and the script waits: so a signal is handled at once
+# (bash defers it while a command runs in the foreground), and it ends what the step started in turn.
+STEP=
+step() {
+    set -m
+    "$@" </dev/null &
+    STEP=$!
+    set +m
+    local status=0
+    wait "$STEP" || status=$?
+    STEP=
+    return "$status"
+}
+
+end_step() {
+    [[ -n $STEP ]] || return 0
+    kill -TERM -- "-$STEP" 2>/dev/null || return 0
+    for _ in {1..100}; do
+        kill -0 -- "-$STEP" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL -- "-$STEP" 2>/dev/null || true
+}
+
+DIR=
+finish() {
+    local status=$?
+    # Cleaning up is short, and not to be interrupted.
+    trap '' INT TERM
+    end_step
+    if [[ -n $DIR ]]; then
+        "$SERVERS" stop "$DIR"
+        if ((status != 0)); then keep_logs; fi
+        rm -rf "$DIR"
+    fi
+    exit "$status"
+}
+
+keep_logs() {
+    rm -rf "$KEPT_LOGS"
+    mkdir -p "$KEPT_LOGS"
+    find "$DIR" -maxdepth 1 -type f \( -name '*.log' -o -name '*.properties' \) -exec cp {} "$KEPT_LOGS" \;
+    echo "test.sh: failed; the servers' logs are in $KEPT_LOGS" >&2
+}
+
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step "$SERVERS" install
+DIR=$(mktemp -d "${TMPDIR:-/tmp}/lineage-test.XXXXXX")
+step "$SERVERS" start "$DIR"
+# shellcheck source=/dev/null
+source "$DIR/env"
+
+step cargo test --workspace --locked "$@"
+if [[ -n $ALL ]]; then
+    [[ " $* " == *' -- '* ]] || set -- "$@" --
+    step cargo test --workspace --locked --release "$@" --ignored
+fi
