@@ -1,0 +1,263 @@
+//! Does what the coordinator decides: sends barriers, puts slots, finalizes, commits offsets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::coordinator::{Ack, Barrier, Coordinator, ProtocolError};
+use super::log::{Appended, CheckpointLog, LogError};
+use super::slot::{PendingFile, Slot};
+use crate::clock::Clock;
+use crate::ids::{CheckpointId, Generation, NextOffset, Split, SubtaskIndex};
+use crate::runtime::progress::{CheckpointSummary, Progress};
+use crate::runtime::retry::Patience;
+use crate::runtime::subtask::{Command, SubtaskError};
+use crate::sink::committer;
+use crate::sink::upload::UploadError;
+use crate::source::SplitStart;
+use crate::store::{Root, StoreError, Stores};
+
+/// What reaches the coordinator from the rest of the process.
+#[derive(Debug)]
+pub enum Event {
+    Ack(Ack),
+    /// A subtask has read all that a bounded run shall read.
+    ReachedEnd(SubtaskIndex),
+    Failed {
+        subtask: SubtaskIndex,
+        error: ChainError,
+    },
+    /// Splits that appeared while the job runs.
+    NewSplits(Vec<SplitStart>),
+    /// Take a last checkpoint and end.
+    Stop,
+}
+
+/// Why a subtask or its uploader ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    #[error(transparent)]
+    Subtask(#[from] SubtaskError),
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("subtask {subtask} failed: {source}")]
+    Chain {
+        subtask: SubtaskIndex,
+        source: ChainError,
+    },
+    #[error("checkpoint {checkpoint} cannot be finalized: {source}")]
+    Finalize {
+        checkpoint: CheckpointId,
+        source: StoreError,
+    },
+    #[error("the checkpoint protocol was broken: {0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("all subtasks have ended without a last checkpoint")]
+    Abandoned,
+}
+
+/// The way to the subtasks.
+pub trait Subtasks: Send + Sync {
+    /// A subtask that has ended has said why, or will.
+    fn send(&self, subtask: SubtaskIndex, command: Command);
+    fn parallelism(&self) -> u32;
+}
+
+/// Where next offsets are committed for lag monitors. Nothing depends on it.
+#[async_trait]
+pub trait OffsetCommitter: Send + Sync {
+    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>);
+}
+
+pub struct Driver {
+    pub coordinator: Coordinator,
+    /// The newest slot of this process; the start record at first.
+    pub own: Slot,
+    pub log: CheckpointLog,
+    pub stores: Stores,
+    pub patience: Patience,
+    pub subtasks: Arc<dyn Subtasks>,
+    pub offsets: Arc<dyn OffsetCommitter>,
+    pub progress: Arc<Progress>,
+    pub events: mpsc::UnboundedReceiver<Event>,
+}
+
+/// When a checkpoint reached what; for its one line in the log.
+#[derive(Debug, Clone, Copy)]
+struct Stopwatch {
+    barrier: Duration,
+    acks: Duration,
+    slot: Duration,
+}
+
+impl Driver {
+    /// Runs until the last checkpoint is complete, or until the process must end.
+    pub async fn run(mut self) -> Result<(), DriverError> {
+        let mut barrier_at = Duration::ZERO;
+        loop {
+            let now = self.patience.clock.monotonic();
+            if let Some(barrier) = self.coordinator.tick(now) {
+                barrier_at = now;
+                self.send_barrier(barrier);
+            }
+            self.note_lateness(now);
+            let due = until_due(&*self.patience.clock, self.coordinator.wake_at(), now);
+            let event = tokio::select! {
+                biased;
+                event = self.events.recv() => event.ok_or(DriverError::Abandoned)?,
+                () = due => continue,
+            };
+            match event {
+                Event::Stop => self.coordinator.stop(),
+                Event::ReachedEnd(subtask) => self.coordinator.reached_end(subtask),
+                Event::NewSplits(splits) => self.add_splits(splits),
+                Event::Failed { subtask, error } => {
+                    return Err(self.why_failed(subtask, error).await);
+                }
+                Event::Ack(ack) => {
+                    let Some(slot) = self.coordinator.ack(ack, self.patience.clock.wall())? else {
+                        continue;
+                    };
+                    if self.complete(slot, barrier_at).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_barrier(&self, barrier: Barrier) {
+        for subtask in 0..self.subtasks.parallelism() {
+            self.subtasks
+                .send(SubtaskIndex(subtask), Command::Barrier(barrier));
+        }
+    }
+
+    fn note_lateness(&self, now: Duration) {
+        if let Some((id, missing)) = self.coordinator.late(now) {
+            let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            let message = format!(
+                "checkpoint {id} is late: no ack yet from subtask {}",
+                missing.join(", ")
+            );
+            self.patience.health.failing(LATE, now, message);
+        }
+    }
+
+    fn add_splits(&mut self, starts: Vec<SplitStart>) {
+        let known: Vec<_> = starts.iter().map(|s| (s.split.clone(), s.from)).collect();
+        self.coordinator.add_splits(&known);
+        let parallelism = self.subtasks.parallelism();
+        let mut by_subtask: BTreeMap<SubtaskIndex, Vec<SplitStart>> = BTreeMap::new();
+        for start in starts {
+            let subtask = start.split.subtask(parallelism);
+            by_subtask.entry(subtask).or_default().push(start);
+        }
+        for (subtask, starts) in by_subtask {
+            self.subtasks.send(subtask, Command::AddSplits(starts));
+        }
+    }
+
+    /// All acks are in: slot, finalization, offsets, pruning. True when it was the last one.
+    async fn complete(&mut self, slot: Slot, barrier: Duration) -> Result<bool, DriverError> {
+        let clock = self.patience.clock.clone();
+        let acks = clock.monotonic();
+        self.patience.health.well(LATE, acks);
+        match self.log.append(&slot).await? {
+            Appended::Confirmed => {}
+            Appended::Taken(by) => {
+                return Err(fenced(by.id, by.generation, slot.generation).into());
+            }
+        }
+        let files = self.coordinator.slot_confirmed()?;
+        let watch = Stopwatch {
+            barrier,
+            acks,
+            slot: clock.monotonic(),
+        };
+        committer::finalize(&self.stores, &self.patience, &files)
+            .await
+            .map_err(|source| DriverError::Finalize {
+                checkpoint: slot.id,
+                source,
+            })?;
+        let now = clock.monotonic();
+        let completed = self.coordinator.finalized(now)?;
+        self.report(&slot, watch, now);
+        self.offsets.commit(self.coordinator.next_offsets()).await;
+        self.own = slot;
+        if let Err(error) = self.log.prune(completed.prune_below).await {
+            // The next checkpoint tries again; nothing depends on it.
+            tracing::debug!(%error, "checkpoint log not pruned");
+        }
+        Ok(completed.last)
+    }
+
+    fn report(&self, slot: &Slot, watch: Stopwatch, now: Duration) {
+        let rows_of = |root: Root| -> u64 {
+            let files = slot.pending.iter().filter(|f| f.root == root);
+            files.map(|f| f.rows).sum()
+        };
+        let summary = CheckpointSummary {
+            id: slot.id,
+            files: slot.pending.len(),
+            rows: rows_of(Root::Output),
+            dropped: rows_of(Root::Dropped),
+            bytes: bytes(&slot.pending),
+            duration: now.saturating_sub(watch.barrier),
+        };
+        tracing::info!(
+            checkpoint = summary.id.0,
+            files = summary.files,
+            rows = summary.rows,
+            dropped = summary.dropped,
+            bytes = summary.bytes,
+            upload_ms = watch.acks.saturating_sub(watch.barrier).as_millis(),
+            slot_ms = watch.slot.saturating_sub(watch.acks).as_millis(),
+            finalize_ms = now.saturating_sub(watch.slot).as_millis(),
+            total_ms = summary.duration.as_millis(),
+            "checkpoint complete"
+        );
+        self.progress.checkpoint(summary);
+    }
+
+    /// A chain that fails after a newer instance has aborted its uploads has been fenced; say that.
+    async fn why_failed(&self, subtask: SubtaskIndex, error: ChainError) -> DriverError {
+        match self.log.look_again(&self.own).await {
+            Err(fenced @ LogError::Fenced { .. }) => fenced.into(),
+            _ => DriverError::Chain {
+                subtask,
+                source: error,
+            },
+        }
+    }
+}
+
+async fn until_due(clock: &dyn Clock, due: Option<Duration>, now: Duration) {
+    match due {
+        Some(at) if at > now => clock.sleep(at - now).await,
+        // Late already: looked at again from time to time, to say that it still is.
+        Some(_) => clock.sleep(Duration::from_secs(10)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Concern of a late checkpoint in the health.
+const LATE: &str = "checkpoint";
+
+fn bytes(files: &[PendingFile]) -> u64 {
+    files.iter().map(|f| f.committable.size).sum()
+}
+
+fn fenced(slot: CheckpointId, newer: Generation, own: Generation) -> LogError {
+    LogError::Fenced { slot, newer, own }
+}

@@ -1,0 +1,269 @@
+//! One entry of the checkpoint log: `chk-N/_metadata`, readable JSON with a checksum.
+//!
+//! The newest slot suffices to go on: it carries the next offsets of all splits and every file that
+//! is not confirmed finalized. A slot that is torn, edited or of another format is an error that
+//! names it, never 'nothing to do'.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Offset, Split, SubtaskIndex};
+use crate::store::{Committable, Key, Root};
+
+/// Rises when a reader of the previous version could misunderstand a slot.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What the job is. A checkpoint log belongs to one such identity for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobIdentity {
+    /// Kafka's cluster id.
+    pub cluster: String,
+    pub topic: String,
+    pub output: String,
+    pub dropped: String,
+    pub commit_log: String,
+    /// SHA-256 of the Avro schema without its white space.
+    pub schema_sha256: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotKind {
+    /// The claim of a start; it has no commit log.
+    Start,
+    /// A complete checkpoint.
+    Checkpoint,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitOffset {
+    #[serde(flatten)]
+    pub split: Split,
+    pub next_offset: NextOffset,
+}
+
+/// The offsets of one split that a file spans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffsetRange {
+    #[serde(flatten)]
+    pub split: Split,
+    pub first: Offset,
+    pub last: Offset,
+    /// Rows of this split in the file; fewer than the span where Kafka has gaps.
+    pub rows: u64,
+}
+
+/// A file that is closed and durable, and awaits its checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingFile {
+    /// The checkpoint that closed it, also when a later slot carries it on.
+    pub checkpoint_id: CheckpointId,
+    pub subtask: SubtaskIndex,
+    pub root: Root,
+    /// As in the commit log.
+    pub url: String,
+    pub rows: u64,
+    pub offsets: Vec<OffsetRange>,
+    pub committable: Committable,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    pub format_version: u32,
+    pub id: CheckpointId,
+    pub kind: SlotKind,
+    pub job: JobId,
+    pub generation: Generation,
+    pub nonce: Nonce,
+    pub identity: JobIdentity,
+    /// Wall time at which it was written, milliseconds since 1970.
+    pub written_at: i64,
+    pub next_offsets: Vec<SplitOffset>,
+    /// Every file not confirmed finalized, of earlier slots too.
+    pub pending: Vec<PendingFile>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SlotError {
+    #[error("its folder is there and it is not")]
+    Missing,
+    #[error("it is empty")]
+    Empty,
+    #[error("it is not a slot: {0}")]
+    Malformed(String),
+    #[error("its checksum is {stated}, its content has {actual}: it was torn or edited")]
+    Checksum { stated: String, actual: String },
+    #[error("its format is version {0}, this program reads version {FORMAT_VERSION}")]
+    Version(u32),
+    #[error("it says that it is slot {0}")]
+    WrongId(CheckpointId),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    /// SHA-256 of the bytes of `slot` as they stand in the file.
+    checksum: String,
+    slot: Box<RawValue>,
+}
+
+/// Read before all else: a later version may have other fields.
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
+impl Slot {
+    /// Where slot `id` is, below the root of the checkpoint log.
+    pub fn key(id: CheckpointId) -> Key {
+        Key::new(format!("{}/_metadata", id.folder()))
+    }
+
+    pub fn to_bytes(&self) -> Result<Bytes, serde_json::Error> {
+        let slot = RawValue::from_string(serde_json::to_string_pretty(self)?)?;
+        let envelope = Envelope {
+            checksum: checksum(slot.get()),
+            slot,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&envelope)?;
+        bytes.push(b'\n');
+        Ok(bytes.into())
+    }
+
+    /// Reads the slot that was found as number `id`.
+    pub fn from_bytes(id: CheckpointId, bytes: &[u8]) -> Result<Self, SlotError> {
+        if bytes.is_empty() {
+            return Err(SlotError::Empty);
+        }
+        let malformed = |e: serde_json::Error| SlotError::Malformed(e.to_string());
+        let envelope: Envelope = serde_json::from_slice(bytes).map_err(malformed)?;
+        let actual = checksum(envelope.slot.get());
+        if actual != envelope.checksum {
+            return Err(SlotError::Checksum {
+                stated: envelope.checksum,
+                actual,
+            });
+        }
+        let text = envelope.slot.get();
+        let version: VersionOnly = serde_json::from_str(text).map_err(malformed)?;
+        if version.format_version != FORMAT_VERSION {
+            return Err(SlotError::Version(version.format_version));
+        }
+        let slot: Self = serde_json::from_str(text).map_err(malformed)?;
+        if slot.id != id {
+            return Err(SlotError::WrongId(slot.id));
+        }
+        Ok(slot)
+    }
+}
+
+fn checksum(text: &str) -> String {
+    use std::fmt::Write;
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().fold("sha256:".to_owned(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::store::{Proof, Upload};
+
+    pub fn sample(id: u64) -> Slot {
+        let upload = Upload {
+            key: Key::new("year=2026/part-0.parquet"),
+            id: "u1".into(),
+            token: "t1".into(),
+        };
+        let split = Split::new("lineage-input", 3);
+        Slot {
+            format_version: FORMAT_VERSION,
+            id: CheckpointId(id),
+            kind: SlotKind::Checkpoint,
+            job: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            generation: Generation(2),
+            nonce: Nonce("n".into()),
+            identity: JobIdentity {
+                cluster: "c".into(),
+                topic: "lineage-input".into(),
+                output: "s3://b/output".into(),
+                dropped: "s3://b/dropped".into(),
+                commit_log: "s3://b/wal".into(),
+                schema_sha256: "00".into(),
+            },
+            written_at: 1,
+            next_offsets: vec![SplitOffset {
+                split: split.clone(),
+                next_offset: NextOffset(43),
+            }],
+            pending: vec![PendingFile {
+                checkpoint_id: CheckpointId(id),
+                subtask: SubtaskIndex(1),
+                root: Root::Output,
+                url: "s3://b/output/year=2026/part-0.parquet".into(),
+                rows: 2,
+                offsets: vec![OffsetRange {
+                    split,
+                    first: Offset(41),
+                    last: Offset(42),
+                    rows: 2,
+                }],
+                committable: Committable {
+                    upload,
+                    size: 10,
+                    proof: Proof::S3 {
+                        parts: vec!["e1".into()],
+                    },
+                },
+            }],
+        }
+    }
+
+    #[test]
+    fn a_slot_reads_back_as_it_was_written() {
+        let slot = sample(7);
+        let bytes = slot.to_bytes().unwrap();
+        assert_eq!(Slot::from_bytes(CheckpointId(7), &bytes), Ok(slot));
+    }
+
+    #[test]
+    fn every_torn_slot_is_refused() {
+        let bytes = sample(7).to_bytes().unwrap();
+        // The last byte is a newline, which nothing depends on.
+        for length in 0..bytes.len() - 1 {
+            let torn = Slot::from_bytes(CheckpointId(7), &bytes[..length]);
+            assert!(torn.is_err(), "{length} of {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_slot_edited_by_hand_is_refused() {
+        let text = String::from_utf8(sample(7).to_bytes().unwrap().to_vec()).unwrap();
+        let edited = text.replace("\"next_offset\": 43", "\"next_offset\": 44");
+        assert_ne!(text, edited);
+        let result = Slot::from_bytes(CheckpointId(7), edited.as_bytes());
+        assert!(
+            matches!(result, Err(SlotError::Checksum { .. })),
+            "{result:?}"
+        );
+    }
+
+    #[test]
+    fn a_slot_under_another_number_is_refused() {
+        let bytes = sample(7).to_bytes().unwrap();
+        let result = Slot::from_bytes(CheckpointId(8), &bytes);
+        assert_eq!(result, Err(SlotError::WrongId(CheckpointId(7))));
+    }
+
+    #[test]
+    fn a_slot_of_a_later_format_is_refused_with_both_versions() {
+        let mut slot = sample(7);
+        slot.format_version = 2;
+        let result = Slot::from_bytes(CheckpointId(7), &slot.to_bytes().unwrap());
+        assert_eq!(result, Err(SlotError::Version(2)));
+    }
+}

@@ -1,0 +1,195 @@
+//! Settings as a person types them: each is a flag and an environment variable.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::location::Location;
+
+#[derive(Debug, Parser)]
+#[command(name = "lineage", version, about, long_about = None)]
+pub struct Cli {
+    /// How log lines look
+    #[arg(
+        long,
+        env = "LOG_FORMAT",
+        value_enum,
+        default_value = "text",
+        global = true
+    )]
+    pub log_format: LogFormat,
+
+    /// Which log lines are written: error, warn, info, debug, or filters like lineage=debug
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", global = true)]
+    pub log_level: String,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people at a terminal
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Archive a Kafka topic as Parquet files, exactly once
+    Run(Box<RunArgs>),
+    /// Try it with nothing installed: a broker in the process, a generator, files in this folder
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Brokers to begin with, HOST:PORT, separated by commas
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "kafka:9092")]
+    pub kafka_bootstrap_servers: String,
+
+    /// Topic to archive
+    #[arg(long, env = "KAFKA_TOPIC", default_value = "lineage-input")]
+    pub kafka_topic: String,
+
+    /// Consumer group whose offsets are committed, for lag monitors
+    #[arg(long, env = "KAFKA_GROUP_ID", default_value = "flink-lineage-consumer")]
+    pub kafka_group_id: String,
+
+    /// Anything for librdkafka, such as --kafka-property security.protocol=ssl (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_property)]
+    pub kafka_property: Vec<(String, String)>,
+
+    /// How often new partitions are looked for
+    #[arg(long, env = "PARTITION_DISCOVERY_INTERVAL", default_value = "60s", value_parser = parse_duration)]
+    pub partition_discovery_interval: Duration,
+
+    /// Where Parquet files go: s3://BUCKET/PREFIX or file:///FOLDER
+    #[arg(long, env = "OUTPUT_PATH", default_value = "s3://flink-data/output")]
+    pub output_path: Location,
+
+    /// Where the commit log goes
+    #[arg(
+        long,
+        env = "WRITE_AHEAD_COMMIT_LOG_PATH",
+        default_value = "s3://flink-data/write-ahead-commit-log"
+    )]
+    pub write_ahead_commit_log_path: Location,
+
+    /// Where records go that cannot be decoded
+    #[arg(long, env = "DROPPED_PATH", default_value = "s3://flink-data/dropped")]
+    pub dropped_path: Location,
+
+    /// Where checkpoints are kept; belongs to one job for ever
+    #[arg(
+        long,
+        env = "CHECKPOINTS_PATH",
+        default_value = "s3://flink-data/checkpoints"
+    )]
+    pub checkpoints_path: Location,
+
+    /// From one checkpoint to the next
+    #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "60s", value_parser = parse_duration)]
+    pub checkpoint_interval: Duration,
+
+    /// Least time between the end of a checkpoint and the next one [default: 10s, or the interval if that is shorter]
+    #[arg(long, env = "CHECKPOINT_MIN_PAUSE", value_parser = parse_duration)]
+    pub checkpoint_min_pause: Option<Duration>,
+
+    /// A checkpoint that takes longer is late: the service is degraded, and goes on
+    #[arg(long, env = "CHECKPOINT_TIMEOUT", default_value = "300s", value_parser = parse_duration)]
+    pub checkpoint_timeout: Duration,
+
+    /// How long a stop may take for its last checkpoint
+    #[arg(long, env = "STOP_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
+    pub stop_timeout: Duration,
+
+    /// Chains that work side by side
+    #[arg(long, env = "PARALLELISM", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub parallelism: u32,
+
+    /// File with the Avro schema of the records [default: com.lineage.InputEvent]
+    #[arg(long, env = "AVRO_SCHEMA")]
+    pub avro_schema: Option<PathBuf>,
+
+    /// A file that reaches this size is closed before its checkpoint
+    #[arg(long, env = "MAX_FILE_SIZE", default_value = "128MiB", value_parser = parse_size)]
+    pub max_file_size: usize,
+
+    /// Encoded bytes that may wait for the store before reading pauses
+    #[arg(long, env = "UPLOAD_BUFFER", default_value = "64MiB", value_parser = parse_size)]
+    pub upload_buffer: usize,
+
+    /// Read up to the offsets that the topic ends at now, then take a last checkpoint and exit
+    #[arg(long)]
+    pub bounded: bool,
+
+    /// Go on where saved offsets are gone from Kafka, from the earliest record that is left
+    #[arg(long)]
+    pub allow_lost_offsets: bool,
+
+    #[command(flatten)]
+    pub s3: S3Args,
+}
+
+#[derive(Debug, Args)]
+pub struct S3Args {
+    /// S3 service, such as http://minio:9000 [default: Amazon's]
+    #[arg(long, env = "AWS_ENDPOINT_URL")]
+    pub aws_endpoint_url: Option<String>,
+
+    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+    pub aws_region: String,
+
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
+    pub aws_access_key_id: Option<String>,
+
+    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub aws_secret_access_key: Option<String>,
+
+    #[arg(long, env = "AWS_SESSION_TOKEN", hide_env_values = true)]
+    pub aws_session_token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// End by itself after this time
+    #[arg(long, value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Where the demo keeps its files
+    #[arg(long, default_value = "lineage-data")]
+    pub folder: PathBuf,
+
+    /// Messages a second
+    #[arg(long, env = "RATE_PER_SEC", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub rate: u64,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|e| format!("{e}; give a number with a unit, such as 500ms, 60s or 5m"))?;
+    if duration.is_zero() {
+        return Err("it must be longer than nothing".into());
+    }
+    Ok(duration)
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let size: bytesize::ByteSize = text
+        .parse()
+        .map_err(|e| format!("{e}; give a number with a unit, such as 64MiB"))?;
+    match usize::try_from(size.as_u64()) {
+        Ok(0) | Err(_) => Err("it must be more than nothing, and fit into memory".into()),
+        Ok(size) => Ok(size),
+    }
+}
+
+fn parse_property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().into(), value.into())),
+        _ => Err(format!("'{text}' is not KEY=VALUE")),
+    }
+}

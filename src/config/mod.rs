@@ -1,0 +1,10 @@
+//! Settings: as typed ([`args`]) and as resolved and checked ([`settings`]).
+
+pub mod args;
+pub mod location;
+pub mod settings;
+
+pub use settings::{Settings, SettingsError};
+
+/// The schema of the topic `lineage-input`.
+pub const DEFAULT_SCHEMA: &str = include_str!("../../avro/input_event.avsc");

@@ -1,0 +1,275 @@
+//! Settings of one run, checked against each other: what can be wrong is wrong before anything is
+//! written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::DEFAULT_SCHEMA;
+use super::args::RunArgs;
+use super::location::Location;
+use crate::checkpoint::coordinator::Rhythm;
+use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
+use crate::store::s3::S3Access;
+use crate::transform::avro_schema::{InputSchema, SchemaError};
+
+const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
+
+/// Everything that the lineage job needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub kafka: KafkaSettings,
+    pub topic: String,
+    pub discovery_interval: Duration,
+    pub paths: Paths,
+    pub s3: S3Access,
+    pub rhythm: Rhythm,
+    pub stop_timeout: Duration,
+    pub parallelism: u32,
+    pub schema: InputSchema,
+    /// Bytes.
+    pub max_file_size: usize,
+    /// Bytes.
+    pub upload_buffer: usize,
+    pub bounded: bool,
+    pub allow_lost_offsets: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Paths {
+    pub output: Location,
+    pub dropped: Location,
+    pub commit_log: Location,
+    pub checkpoints: Location,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("--kafka-property {key}: this property is not yours to set: {reason}")]
+    OwnedProperty { key: String, reason: &'static str },
+    #[error("--kafka-property {key} was given twice")]
+    PropertyTwice { key: String },
+    #[error("{first} and {second} overlap ({location}): give each a folder of its own")]
+    Overlap {
+        first: &'static str,
+        second: &'static str,
+        location: Location,
+    },
+    #[error("AVRO_SCHEMA: {path} cannot be read: {source}")]
+    SchemaFile {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("AVRO_SCHEMA: {path} cannot be archived: {source}")]
+    Schema { path: PathBuf, source: SchemaError },
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
+    HalfCredentials,
+    #[error("AWS_ENDPOINT_URL: '{0}' is not a URL such as http://minio:9000")]
+    Endpoint(String),
+}
+
+impl TryFrom<RunArgs> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(args: RunArgs) -> Result<Self, SettingsError> {
+        let paths = Paths {
+            output: args.output_path,
+            dropped: args.dropped_path,
+            commit_log: args.write_ahead_commit_log_path,
+            checkpoints: args.checkpoints_path,
+        };
+        paths.check()?;
+        for (name, value) in [
+            ("KAFKA_BOOTSTRAP_SERVERS", &args.kafka_bootstrap_servers),
+            ("KAFKA_TOPIC", &args.kafka_topic),
+            ("KAFKA_GROUP_ID", &args.kafka_group_id),
+        ] {
+            if value.trim().is_empty() {
+                return Err(SettingsError::Empty(name));
+            }
+        }
+        let s3 = args.s3;
+        if s3.aws_access_key_id.is_some() != s3.aws_secret_access_key.is_some() {
+            return Err(SettingsError::HalfCredentials);
+        }
+        if let Some(endpoint) = &s3.aws_endpoint_url {
+            let url = url::Url::parse(endpoint).ok();
+            if !url.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
+                return Err(SettingsError::Endpoint(endpoint.clone()));
+            }
+        }
+        let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
+        Ok(Self {
+            kafka: KafkaSettings {
+                bootstrap_servers: args.kafka_bootstrap_servers,
+                group_id: args.kafka_group_id,
+                properties: properties(args.kafka_property)?,
+            },
+            topic: args.kafka_topic,
+            discovery_interval: args.partition_discovery_interval,
+            paths,
+            s3: S3Access {
+                endpoint: s3.aws_endpoint_url,
+                region: s3.aws_region,
+                access_key_id: s3.aws_access_key_id,
+                secret_access_key: s3.aws_secret_access_key,
+                session_token: s3.aws_session_token,
+            },
+            rhythm: Rhythm {
+                interval: args.checkpoint_interval,
+                min_pause: args.checkpoint_min_pause.unwrap_or(pause),
+                timeout: args.checkpoint_timeout,
+            },
+            stop_timeout: args.stop_timeout,
+            parallelism: args.parallelism,
+            schema: schema(args.avro_schema)?,
+            max_file_size: args.max_file_size,
+            upload_buffer: args.upload_buffer,
+            bounded: args.bounded,
+            allow_lost_offsets: args.allow_lost_offsets,
+        })
+    }
+}
+
+impl Paths {
+    /// With the names of their settings.
+    pub fn named(&self) -> [(&'static str, &Location); 4] {
+        [
+            ("OUTPUT_PATH", &self.output),
+            ("DROPPED_PATH", &self.dropped),
+            ("WRITE_AHEAD_COMMIT_LOG_PATH", &self.commit_log),
+            ("CHECKPOINTS_PATH", &self.checkpoints),
+        ]
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let named = self.named();
+        for (place, (first, location)) in named.iter().enumerate() {
+            for (second, other) in &named[place + 1..] {
+                if location.overlaps(other) {
+                    return Err(SettingsError::Overlap {
+                        first,
+                        second,
+                        location: (*location).clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn properties(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, SettingsError> {
+    let mut properties = BTreeMap::new();
+    for (key, value) in given {
+        if let Some((_, reason)) = OWNED_PROPERTIES.iter().find(|(owned, _)| *owned == key) {
+            return Err(SettingsError::OwnedProperty { key, reason });
+        }
+        if properties.insert(key.clone(), value).is_some() {
+            return Err(SettingsError::PropertyTwice { key });
+        }
+    }
+    Ok(properties)
+}
+
+fn schema(path: Option<PathBuf>) -> Result<InputSchema, SettingsError> {
+    let (path, text) = match path {
+        None => (
+            PathBuf::from("avro/input_event.avsc"),
+            DEFAULT_SCHEMA.to_owned(),
+        ),
+        Some(path) => match std::fs::read_to_string(&path) {
+            Ok(text) => (path, text),
+            Err(source) => return Err(SettingsError::SchemaFile { path, source }),
+        },
+    };
+    InputSchema::parse(&text).map_err(|source| SettingsError::Schema { path, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::args::{Cli, Command};
+
+    fn resolve(flags: &[&str]) -> Result<Settings, String> {
+        let args = ["lineage", "run"].iter().chain(flags);
+        let cli = Cli::try_parse_from(args).map_err(|e| e.to_string())?;
+        let Command::Run(run) = cli.command else {
+            return Err("not run".into());
+        };
+        Settings::try_from(*run).map_err(|e| e.to_string())
+    }
+
+    fn refusal(flags: &[&str]) -> String {
+        resolve(flags).map(|_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_readme() {
+        let settings = resolve(&[]).unwrap();
+        assert_eq!(settings.paths.output.to_string(), "s3://flink-data/output");
+        assert_eq!(settings.rhythm.interval, Duration::from_secs(60));
+        assert_eq!(settings.rhythm.min_pause, Duration::from_secs(10));
+        assert_eq!(settings.parallelism, 2);
+    }
+
+    #[test]
+    fn a_short_interval_shortens_the_pause_unless_it_was_given() {
+        let settings = resolve(&["--checkpoint-interval", "2s"]).unwrap();
+        assert_eq!(settings.rhythm.min_pause, Duration::from_secs(2));
+        let flags = [
+            "--checkpoint-interval",
+            "2s",
+            "--checkpoint-min-pause",
+            "9s",
+        ];
+        assert_eq!(
+            resolve(&flags).unwrap().rhythm.min_pause,
+            Duration::from_secs(9)
+        );
+    }
+
+    #[test]
+    fn what_the_protocol_owns_cannot_be_set_and_the_reason_is_given() {
+        for (key, _) in OWNED_PROPERTIES {
+            let text = refusal(&["--kafka-property", &format!("{key}=x")]);
+            assert!(
+                text.contains(key) && text.contains("not yours to set"),
+                "{text}"
+            );
+        }
+        let settings = resolve(&["--kafka-property", "fetch.wait.max.ms=50"]).unwrap();
+        assert_eq!(settings.kafka.properties["fetch.wait.max.ms"], "50");
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_the_name_of_their_setting() {
+        for (flags, named) in [
+            (vec!["--parallelism", "0"], "--parallelism"),
+            (
+                vec!["--checkpoint-interval", "soon"],
+                "--checkpoint-interval",
+            ),
+            (vec!["--checkpoint-interval", "0s"], "--checkpoint-interval"),
+            (vec!["--output-path", "flink-data/output"], "--output-path"),
+            (
+                vec!["--output-path", "s3://flink-data/dropped/x"],
+                "DROPPED_PATH",
+            ),
+            (vec!["--kafka-topic", " "], "KAFKA_TOPIC"),
+            (vec!["--kafka-property", "nonsense"], "--kafka-property"),
+            (vec!["--aws-access-key-id", "only"], "AWS_SECRET_ACCESS_KEY"),
+            (vec!["--aws-endpoint-url", "minio:9000"], "AWS_ENDPOINT_URL"),
+            (vec!["--avro-schema", "/does/not/exist"], "AVRO_SCHEMA"),
+            (vec!["--max-file-size", "big"], "--max-file-size"),
+            (vec!["--unknown"], "--unknown"),
+        ] {
+            let text = refusal(&flags);
+            assert!(text.contains(named), "{flags:?}: {text}");
+        }
+    }
+}

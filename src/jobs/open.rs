@@ -1,0 +1,145 @@
+//! Opens what a job needs from outside, and waits for what may still come up: a broker, a topic, a
+//! store. What waiting cannot cure is an error, before anything is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::JobError;
+use crate::config::Settings;
+use crate::config::location::Location;
+use crate::ids::Split;
+use crate::runtime::retry::{Patience, with_causes};
+use crate::source::kafka::{Cluster, ClusterError, Watermarks};
+use crate::store::local::LocalStore;
+use crate::store::s3::{S3Access, S3Store};
+use crate::store::{StoreError, Stores};
+
+/// How often waiting is said.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+enum Opened {
+    S3(Arc<S3Store>),
+    Local(Arc<LocalStore>),
+}
+
+pub async fn stores(settings: &Settings, patience: &Patience) -> Result<Stores, JobError> {
+    let mut opened = Vec::new();
+    for (setting, location) in settings.paths.named() {
+        let store = open(location, &settings.s3, patience).await;
+        opened.push(store.map_err(|source| JobError::Path {
+            setting,
+            location: location.clone(),
+            source,
+        })?);
+    }
+    let [output, dropped, commit_log, checkpoints] = opened.as_slice() else {
+        unreachable!("four paths were opened");
+    };
+    macro_rules! as_dyn {
+        ($opened:expr) => {
+            match $opened {
+                Opened::S3(store) => store.clone(),
+                Opened::Local(store) => store.clone(),
+            }
+        };
+    }
+    Ok(Stores {
+        output: as_dyn!(output),
+        dropped: as_dyn!(dropped),
+        commit_log: as_dyn!(commit_log),
+        checkpoints: as_dyn!(checkpoints),
+    })
+}
+
+async fn open(
+    location: &Location,
+    access: &S3Access,
+    patience: &Patience,
+) -> Result<Opened, StoreError> {
+    match location {
+        Location::Folder(path) => Ok(Opened::Local(Arc::new(LocalStore::open(path)?))),
+        Location::S3 { s3_bucket, prefix } => {
+            let store = S3Store::open(access, s3_bucket, prefix)?;
+            let mut said = false;
+            loop {
+                match store.check().await {
+                    Ok(()) => return Ok(Opened::S3(Arc::new(store))),
+                    Err(error @ StoreError::Unavailable { .. }) => {
+                        if !said {
+                            let error = with_causes(&error);
+                            tracing::warn!(%location, error, "waiting for the store");
+                            said = true;
+                        }
+                        patience.clock.sleep(Duration::from_secs(1)).await;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// The cluster's id, once a broker answers.
+pub async fn cluster_id(cluster: &Arc<Cluster>, patience: &Patience) -> Result<String, JobError> {
+    let mut waiting = Waiting::new(patience);
+    loop {
+        let cluster = cluster.clone();
+        match tokio::task::spawn_blocking(move || cluster.id()).await? {
+            Ok(id) => return Ok(id),
+            Err(error) => waiting.say(&with_causes(&error)).await,
+        }
+    }
+}
+
+/// All splits of the topic, once it exists, with what Kafka holds of them.
+pub async fn splits(
+    cluster: &Arc<Cluster>,
+    topic: &str,
+    patience: &Patience,
+) -> Result<BTreeMap<Split, Watermarks>, JobError> {
+    let mut waiting = Waiting::new(patience);
+    loop {
+        let (cluster, name) = (cluster.clone(), topic.to_owned());
+        match tokio::task::spawn_blocking(move || watermarks(&cluster, &name)).await? {
+            Ok(splits) if splits.is_empty() => {
+                waiting.say(&format!("topic {topic} does not exist")).await;
+            }
+            Ok(splits) => return Ok(splits),
+            Err(error) => waiting.say(&with_causes(&error)).await,
+        }
+    }
+}
+
+fn watermarks(cluster: &Cluster, topic: &str) -> Result<BTreeMap<Split, Watermarks>, ClusterError> {
+    let splits = cluster.partitions(topic)?;
+    let with_marks = splits.into_iter().map(|split| {
+        let marks = cluster.watermarks(&split)?;
+        Ok((split, marks))
+    });
+    with_marks.collect()
+}
+
+/// Says what is waited for, at once and then every few seconds.
+struct Waiting<'a> {
+    patience: &'a Patience,
+    said_at: Option<Duration>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(patience: &'a Patience) -> Self {
+        Self {
+            patience,
+            said_at: None,
+        }
+    }
+
+    async fn say(&mut self, why: &str) {
+        let now = self.patience.clock.monotonic();
+        if self.said_at.is_none_or(|at| now >= at + SAY_EVERY) {
+            tracing::warn!(why, "waiting for kafka");
+            self.said_at = Some(now);
+        }
+        self.patience.clock.sleep(Duration::from_millis(500)).await;
+    }
+}

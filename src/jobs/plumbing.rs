@@ -1,0 +1,111 @@
+//! The ends of the protocol in a real process: threads behind the barriers, Kafka behind the
+//! offsets, and the look for new partitions.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::checkpoint::driver::{Event, OffsetCommitter, Subtasks};
+use crate::ids::{NextOffset, Split, SubtaskIndex};
+use crate::runtime::retry::{Patience, with_causes};
+use crate::runtime::subtask::Command;
+use crate::source::SplitStart;
+use crate::source::kafka::{Cluster, ClusterError};
+
+/// Command channels of the subtasks' threads, by index.
+pub struct Threads(pub Vec<std_mpsc::Sender<Command>>);
+
+impl Subtasks for Threads {
+    fn send(&self, subtask: SubtaskIndex, command: Command) {
+        // A thread that has ended has reported why; the driver reads that next.
+        let _ = self.0[subtask.0 as usize].send(command);
+    }
+
+    fn parallelism(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Commits to the consumer group; a failure is said and costs nothing else.
+pub struct KafkaOffsets(pub Arc<Cluster>);
+
+/// A broker that is away must not hold up the next checkpoint.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[async_trait]
+impl OffsetCommitter for KafkaOffsets {
+    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) {
+        let (cluster, offsets) = (self.0.clone(), next_offsets.clone());
+        let commit = tokio::task::spawn_blocking(move || cluster.commit(&offsets));
+        match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                let error = with_causes(&error);
+                tracing::warn!(
+                    error,
+                    "offsets not committed; lag monitors will show old ones"
+                );
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "offsets not committed"),
+            Err(_) => tracing::warn!("offsets not committed: kafka does not answer"),
+        }
+    }
+}
+
+/// Concern of the discovery in the health.
+const DISCOVERY: &str = "partition discovery";
+
+/// Looks for partitions that are not known yet, for ever, and reports them as events.
+pub async fn discover(
+    cluster: Arc<Cluster>,
+    topic: String,
+    mut known: Vec<Split>,
+    interval: Duration,
+    patience: Patience,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    loop {
+        patience.clock.sleep(interval).await;
+        let (cluster, name, seen) = (cluster.clone(), topic.clone(), known.clone());
+        let look = tokio::task::spawn_blocking(move || new_splits(&cluster, &name, &seen));
+        let now = patience.clock.monotonic();
+        match look.await {
+            Ok(Ok(new)) => {
+                patience.health.well(DISCOVERY, now);
+                if new.is_empty() {
+                    continue;
+                }
+                for start in &new {
+                    tracing::info!(split = %start.split, from = start.from.0, "new partition");
+                }
+                known.extend(new.iter().map(|start| start.split.clone()));
+                if events.send(Event::NewSplits(new)).is_err() {
+                    return;
+                }
+            }
+            Ok(Err(error)) => patience.health.failing(DISCOVERY, now, with_causes(&error)),
+            Err(error) => patience.health.failing(DISCOVERY, now, error.to_string()),
+        }
+    }
+}
+
+fn new_splits(
+    cluster: &Cluster,
+    topic: &str,
+    known: &[Split],
+) -> Result<Vec<SplitStart>, ClusterError> {
+    let splits = cluster.partitions(topic)?;
+    let new = splits.into_iter().filter(|split| !known.contains(split));
+    let starts = new.map(|split| {
+        let from = cluster.watermarks(&split)?.earliest;
+        Ok(SplitStart {
+            split,
+            from,
+            until: None,
+        })
+    });
+    starts.collect()
+}

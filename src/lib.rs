@@ -1,0 +1,30 @@
+//! Archives a Kafka topic as Parquet files on S3, exactly once, with a commit log that `cat` reads.
+//!
+//! The modules follow the way of one record:
+//!
+//! ```text
+//! source ──► transform ──► sink ──► store
+//!   (kafka)   (decode,      (bucket, part file,   (s3, local)
+//!              enrich)       upload, committer)
+//!                              │ at every barrier
+//!                              ▼
+//!                         commit_log ──► checkpoint (slot) ──► finalize
+//! ```
+//!
+//! - [`jobs`] wires one job; [`runtime`] drives its subtasks.
+//! - [`checkpoint`] is the protocol, [`recovery`] what a start does with what it finds.
+//! - [`config`] and [`cli`] are what a person meets.
+
+pub mod checkpoint;
+pub mod cli;
+pub mod clock;
+pub mod commit_log;
+pub mod config;
+pub mod ids;
+pub mod jobs;
+pub mod recovery;
+pub mod runtime;
+pub mod sink;
+pub mod source;
+pub mod store;
+pub mod transform;

@@ -1,0 +1,62 @@
+use std::process::ExitCode;
+
+use clap::Parser;
+use lineage::cli;
+use lineage::config::Settings;
+use lineage::config::args::{Cli, Command};
+use lineage::jobs::JobError;
+
+// Half the time of the system's allocator for batches that come and go.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Settings that cannot be used; also what clap exits with.
+const BAD_SETTINGS: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = cli::logging::init(cli.log_format, &cli.log_level) {
+        return complain(BAD_SETTINGS, &error);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(1, &format!("no async runtime: {error}")),
+    };
+    let code = match cli.command {
+        Command::Run(args) => match Settings::try_from(*args) {
+            Err(error) => complain(BAD_SETTINGS, &error.to_string()),
+            Ok(settings) => match runtime.block_on(cli::run::run(&settings)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => job_failed(&error),
+            },
+        },
+        Command::Demo(args) => match runtime.block_on(cli::demo::demo(args)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(1, &format!("{error:#}")),
+        },
+    };
+    // A request that hangs must not hold up the exit: all that counts is durable.
+    runtime.shutdown_background();
+    code
+}
+
+fn job_failed(error: &JobError) -> ExitCode {
+    complain(
+        error.exit_code(),
+        &lineage::runtime::retry::with_causes(error),
+    )
+}
+
+/// The last word on standard error, also where log lines are filtered or JSON.
+#[allow(
+    clippy::print_stderr,
+    reason = "an error that ends the process is for the person"
+)]
+fn complain(code: u8, error: &str) -> ExitCode {
+    eprintln!("lineage: {error}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,202 @@
+//! What a start may do, decided from what it has seen.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::checkpoint::slot::{JobIdentity, PendingFile, Slot};
+use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Split};
+use crate::sink::naming::PartName;
+use crate::source::kafka::Watermarks;
+use crate::store::{Root, Upload};
+
+/// What a start has seen before it writes anything.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    pub newest: Option<&'a Slot>,
+    pub identity: &'a JobIdentity,
+    /// All splits of the topic, and what Kafka holds of them.
+    pub splits: &'a BTreeMap<Split, Watermarks>,
+    /// Go on from the earliest record where a saved offset is lost.
+    pub allow_lost_offsets: bool,
+}
+
+/// What the start record will say.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub id: CheckpointId,
+    /// `None` for the first start, which makes a new id.
+    pub job: Option<JobId>,
+    pub generation: Generation,
+    /// Of all splits, those never seen before from their earliest record.
+    pub next_offsets: BTreeMap<Split, NextOffset>,
+    pub pending: Vec<PendingFile>,
+    /// Ranges that are given up because the user allowed it.
+    pub lost: Vec<Lost>,
+}
+
+/// Saved offsets that Kafka does not hold any more: `from` is the first one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    pub split: Split,
+    pub from: NextOffset,
+    pub held: Watermarks,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { split, from, held } = self;
+        if *from < held.earliest {
+            let last = held.earliest.0 - 1;
+            write!(
+                f,
+                "{split}: offsets {from} to {last} were removed by retention"
+            )
+        } else {
+            let end = held.end;
+            write!(
+                f,
+                "{split}: the saved next offset is {from}, but the topic ends at {end}: it was \
+                 deleted and made again, or lost records"
+            )
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(
+        "CHECKPOINTS_PATH belongs to a job with another {what}: it says '{stored}', the settings \
+         say '{own}'. Use the settings that it was made with, or another CHECKPOINTS_PATH, \
+         OUTPUT_PATH, DROPPED_PATH and WRITE_AHEAD_COMMIT_LOG_PATH for another job"
+    )]
+    OtherJob {
+        what: &'static str,
+        stored: String,
+        own: String,
+    },
+
+    #[error(
+        "records that were not archived are gone from Kafka: {}. To go on with what is left, \
+         start with --allow-lost-offsets",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    OffsetsLost(Vec<Lost>),
+
+    #[error(
+        "{split} has saved offsets, but the topic has no such partition any more: it was deleted \
+         and made again with fewer partitions. To go on with what is there, start with \
+         --allow-lost-offsets"
+    )]
+    PartitionGone { split: Split },
+}
+
+/// Decides how to start.
+pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
+    let Some(newest) = facts.newest else {
+        let earliest = facts
+            .splits
+            .iter()
+            .map(|(split, held)| (split.clone(), held.earliest));
+        return Ok(Plan {
+            id: CheckpointId(0),
+            job: None,
+            generation: Generation::FIRST,
+            next_offsets: earliest.collect(),
+            pending: Vec::new(),
+            lost: Vec::new(),
+        });
+    };
+    same_job(&newest.identity, facts.identity)?;
+    let saved: BTreeMap<_, _> = newest
+        .next_offsets
+        .iter()
+        .map(|saved| (&saved.split, saved.next_offset))
+        .collect();
+    if let Some(split) = saved.keys().find(|split| !facts.splits.contains_key(split))
+        && !facts.allow_lost_offsets
+    {
+        return Err(Refusal::PartitionGone {
+            split: (*split).clone(),
+        });
+    }
+    let mut next_offsets = BTreeMap::new();
+    let mut lost = Vec::new();
+    for (split, &held) in facts.splits {
+        let from = match saved.get(split) {
+            Some(&from) if from < held.earliest || from > held.end => {
+                lost.push(Lost {
+                    split: split.clone(),
+                    from,
+                    held,
+                });
+                held.earliest
+            }
+            Some(&from) => from,
+            None => held.earliest,
+        };
+        next_offsets.insert(split.clone(), from);
+    }
+    if !lost.is_empty() && !facts.allow_lost_offsets {
+        return Err(Refusal::OffsetsLost(lost));
+    }
+    Ok(Plan {
+        id: newest.id.next(),
+        job: Some(newest.job.clone()),
+        generation: newest.generation.next(),
+        next_offsets,
+        pending: newest.pending.clone(),
+        lost,
+    })
+}
+
+fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {
+    let pairs = [
+        ("Kafka cluster", &stored.cluster, &own.cluster),
+        ("topic (KAFKA_TOPIC)", &stored.topic, &own.topic),
+        ("output (OUTPUT_PATH)", &stored.output, &own.output),
+        (
+            "dropped output (DROPPED_PATH)",
+            &stored.dropped,
+            &own.dropped,
+        ),
+        (
+            "commit log (WRITE_AHEAD_COMMIT_LOG_PATH)",
+            &stored.commit_log,
+            &own.commit_log,
+        ),
+        (
+            "schema (AVRO_SCHEMA, by its SHA-256)",
+            &stored.schema_sha256,
+            &own.schema_sha256,
+        ),
+    ];
+    match pairs.into_iter().find(|(_, stored, own)| stored != own) {
+        Some((what, stored, own)) => Err(Refusal::OtherJob {
+            what,
+            stored: stored.clone(),
+            own: own.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Of the open uploads of one root, those that nobody will ever finalize: of this job, of an older
+/// generation, and not referenced by the own confirmed start record.
+pub fn orphans(start: &Slot, root: Root, open: Vec<Upload>) -> Vec<Upload> {
+    let referenced: HashSet<_> = start
+        .pending
+        .iter()
+        .filter(|file| file.root == root)
+        .map(|file| (&file.committable.upload.key, &file.committable.upload.id))
+        .collect();
+    let is_orphan = |upload: &Upload| {
+        PartName::parse(upload.key.name()).is_some_and(|name| {
+            name.job == start.job
+                && name.generation < start.generation
+                && !referenced.contains(&(&upload.key, &upload.id))
+        })
+    };
+    open.into_iter().filter(is_orphan).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use super::*;
+use crate::checkpoint::slot::tests::sample;
+use crate::store::Key;
+
+fn held(splits: &[(i32, i64, i64)]) -> BTreeMap<Split, Watermarks> {
+    let entry = |&(partition, earliest, end): &(i32, i64, i64)| {
+        let marks = Watermarks {
+            earliest: NextOffset(earliest),
+            end: NextOffset(end),
+        };
+        (Split::new("lineage-input", partition), marks)
+    };
+    splits.iter().map(entry).collect()
+}
+
+/// Decides on the sample slot 7, which has saved 43 for partition 3.
+fn decide_on(splits: &[(i32, i64, i64)], allow_lost_offsets: bool) -> Result<Plan, Refusal> {
+    let newest = sample(7);
+    decide(&Facts {
+        newest: Some(&newest),
+        identity: &newest.identity.clone(),
+        splits: &held(splits),
+        allow_lost_offsets,
+    })
+}
+
+fn offsets(plan: &Plan) -> Vec<(i32, i64)> {
+    let offsets = plan.next_offsets.iter();
+    offsets
+        .map(|(split, next)| (split.partition, next.0))
+        .collect()
+}
+
+#[test]
+fn the_first_start_is_slot_0_of_generation_1_from_the_earliest_records() {
+    let identity = sample(0).identity;
+    let plan = decide(&Facts {
+        newest: None,
+        identity: &identity,
+        splits: &held(&[(0, 0, 9), (1, 5, 9)]),
+        allow_lost_offsets: false,
+    })
+    .unwrap();
+    assert_eq!(
+        (plan.id, plan.generation, &plan.job),
+        (CheckpointId(0), Generation(1), &None)
+    );
+    assert_eq!(offsets(&plan), [(0, 0), (1, 5)]);
+}
+
+#[test]
+fn a_restart_claims_the_next_slot_and_carries_offsets_and_pending_files() {
+    let plan = decide_on(&[(3, 0, 100)], false).unwrap();
+    assert_eq!((plan.id, plan.generation), (CheckpointId(8), Generation(3)));
+    assert_eq!(plan.job, Some(sample(7).job));
+    assert_eq!(offsets(&plan), [(3, 43)]);
+    assert_eq!(plan.pending, sample(7).pending);
+}
+
+#[test]
+fn a_split_never_seen_before_is_read_from_its_earliest_record() {
+    let plan = decide_on(&[(3, 0, 100), (4, 2, 100)], false).unwrap();
+    assert_eq!(offsets(&plan), [(3, 43), (4, 2)]);
+}
+
+#[test]
+fn a_saved_offset_at_either_end_of_what_kafka_holds_is_fine() {
+    assert!(decide_on(&[(3, 43, 100)], false).is_ok());
+    assert!(decide_on(&[(3, 0, 43)], false).is_ok());
+}
+
+#[test]
+fn retention_past_the_saved_offset_is_refused_with_the_lost_range() {
+    let refusal = decide_on(&[(3, 50, 100)], false).unwrap_err().to_string();
+    assert!(
+        refusal.contains("lineage-input-3: offsets 43 to 49"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("--allow-lost-offsets"), "{refusal}");
+    let plan = decide_on(&[(3, 50, 100)], true).unwrap();
+    assert_eq!(offsets(&plan), [(3, 50)]);
+    assert_eq!(plan.lost.len(), 1);
+}
+
+#[test]
+fn a_topic_that_ends_before_the_saved_offset_is_refused() {
+    let refusal = decide_on(&[(3, 0, 42)], false).unwrap_err().to_string();
+    assert!(refusal.contains("made again"), "{refusal}");
+    assert_eq!(offsets(&decide_on(&[(3, 0, 42)], true).unwrap()), [(3, 0)]);
+}
+
+#[test]
+fn a_saved_split_that_is_gone_is_refused() {
+    let refusal = decide_on(&[(0, 0, 42)], false).unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::PartitionGone { .. }),
+        "{refusal:?}"
+    );
+}
+
+#[test]
+fn another_job_under_the_same_checkpoints_path_is_refused_by_what_differs() {
+    type Change = fn(&mut JobIdentity);
+    let changes: [(&str, Change); 6] = [
+        ("cluster", |i| i.cluster.push('x')),
+        ("topic", |i| i.topic.push('x')),
+        ("OUTPUT_PATH", |i| i.output.push('x')),
+        ("DROPPED_PATH", |i| i.dropped.push('x')),
+        ("WRITE_AHEAD", |i| i.commit_log.push('x')),
+        ("schema", |i| i.schema_sha256.push('x')),
+    ];
+    for (named, change) in changes {
+        let newest = sample(7);
+        let mut identity = newest.identity.clone();
+        change(&mut identity);
+        let refusal = decide(&Facts {
+            newest: Some(&newest),
+            identity: &identity,
+            splits: &held(&[(3, 0, 100)]),
+            allow_lost_offsets: true,
+        });
+        let text = refusal.unwrap_err().to_string();
+        assert!(text.contains(named), "{text}");
+    }
+}
+
+#[test]
+fn only_unreferenced_uploads_of_older_generations_of_this_job_are_orphans() {
+    let mut start = sample(8);
+    let upload = |name: String, id: &str| Upload {
+        key: Key::new(format!("year=2026/{name}")),
+        id: id.into(),
+        token: String::new(),
+    };
+    let job = start.job.clone();
+    let named =
+        |generation: u64, sequence: u64| format!("part-{job}-{generation}-0-{sequence}.parquet");
+    let referenced = upload(named(1, 0), "a");
+    start.pending[0].committable.upload = referenced.clone();
+    let orphan = upload(named(1, 1), "b");
+    let open = vec![
+        referenced,
+        orphan.clone(),
+        upload(named(2, 0), "own generation"),
+        upload(named(3, 0), "newer generation"),
+        upload(
+            format!("part-{}-1-0-0.parquet", JobId::random()),
+            "other job",
+        ),
+        upload("somebody-elses.bin".into(), "other program"),
+    ];
+    assert_eq!(orphans(&start, Root::Output, open), [orphan]);
+}

@@ -1,0 +1,6 @@
+//! Starting: what was left behind, whose turn it is, where to go on.
+//!
+//! [`decide`] is pure: facts in, a plan or a refusal out. [`execute`] looks and acts.
+
+pub mod decide;
+pub mod execute;

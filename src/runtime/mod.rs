@@ -1,0 +1,9 @@
+//! What drives the chains: the step machine of a subtask, the thread that steps it, and what all
+//! parts of the process share: its health, its memory budget, its way to retry.
+
+pub mod budget;
+pub mod health;
+pub mod progress;
+pub mod retry;
+pub mod subtask;
+pub mod thread;

@@ -1,0 +1,133 @@
+//! One subtask as a step machine: it never blocks longer than its source is allowed to, so a thread
+//! or a simulation can drive it alike.
+//!
+//! Guarantees: a barrier is taken between two batches and never overtakes rows; the next offsets of
+//! a checkpoint are exactly behind the rows of its files; after the last barrier nothing is read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::budget::Budget;
+use super::progress::Progress;
+use crate::checkpoint::coordinator::Barrier;
+use crate::clock::Clock;
+use crate::ids::{CheckpointId, SubtaskIndex};
+use crate::sink::upload::Command as UploadCommand;
+use crate::sink::{SinkError, SinkWriter};
+use crate::source::{RawBatch, SourceError, SourceReader, SplitStart};
+use crate::store::Root;
+use crate::transform::{Operator, TransformError};
+
+/// From the coordinator's side to a subtask.
+#[derive(Debug)]
+pub enum Command {
+    Barrier(Barrier),
+    AddSplits(Vec<SplitStart>),
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Read so many records.
+    Read(usize),
+    /// Nothing came.
+    Idle,
+    /// Over the memory budget: nothing is fetched until uploads have caught up.
+    Blocked,
+    /// All of a bounded run is read; waits for the last barrier. Reported once.
+    ReachedEnd,
+    /// The last barrier is taken.
+    Finished,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SubtaskError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+pub struct Subtask<S, O, W> {
+    pub index: SubtaskIndex,
+    pub source: S,
+    pub operator: O,
+    pub output: W,
+    pub dropped: W,
+    pub uploader: mpsc::UnboundedSender<UploadCommand>,
+    pub clock: Arc<dyn Clock>,
+    pub budget: Arc<Budget>,
+    pub progress: Arc<Progress>,
+    /// The checkpoint whose barrier will close the open files.
+    pub open: CheckpointId,
+    /// Stops reading at the ends of its splits.
+    pub bounded: bool,
+    pub end_reported: bool,
+    pub finished: bool,
+}
+
+impl<S, O, W> Subtask<S, O, W>
+where
+    S: SourceReader,
+    O: Operator<S::Batch>,
+    W: SinkWriter,
+{
+    /// Takes a command in, between two batches.
+    pub fn command(&mut self, command: Command) -> Result<(), SubtaskError> {
+        match command {
+            Command::AddSplits(splits) => self.source.add_splits(splits)?,
+            Command::Barrier(barrier) => self.barrier(barrier)?,
+        }
+        Ok(())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<(), SubtaskError> {
+        let next_offsets = self.source.positions();
+        let mut files = self.output.close(barrier.id)?;
+        files.extend(self.dropped.close(barrier.id)?);
+        let seal = UploadCommand::Seal {
+            checkpoint: barrier.id,
+            next_offsets,
+            files,
+        };
+        self.uploader
+            .send(seal)
+            .map_err(|_| SinkError::UploaderGone)?;
+        self.open = barrier.id.next();
+        self.finished = barrier.last;
+        Ok(())
+    }
+
+    /// Reads and writes one batch, waiting up to `timeout` for it.
+    pub fn step(&mut self, timeout: Duration) -> Result<Step, SubtaskError> {
+        if self.finished {
+            return Ok(Step::Finished);
+        }
+        if self.budget.exhausted() {
+            return Ok(Step::Blocked);
+        }
+        let batch = self.source.fetch(timeout)?;
+        if !batch.is_empty() {
+            let now = self.clock.wall();
+            let splits = self.source.splits();
+            for rows in self.operator.apply(&batch, splits, self.open)? {
+                let writer = match rows.root {
+                    Root::Output => &mut self.output,
+                    Root::Dropped => &mut self.dropped,
+                };
+                self.progress.rows(rows.root, rows.batch.num_rows());
+                writer.write(&rows, splits, now, self.open)?;
+            }
+            return Ok(Step::Read(batch.len()));
+        }
+        if self.bounded && !self.end_reported && self.source.at_end() {
+            self.end_reported = true;
+            return Ok(Step::ReachedEnd);
+        }
+        Ok(Step::Idle)
+    }
+}

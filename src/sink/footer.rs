@@ -1,0 +1,204 @@
+//! What a part file says of itself in its footer, so that readers can prove completeness from
+//! footers alone: a format version, job, generation, checkpoint, and for each split the exact set
+//! of offsets in the file.
+//!
+//! | key | value |
+//! |---|---|
+//! | `lineage.format_version` | `1` |
+//! | `lineage.job` | 32 hexadecimal digits |
+//! | `lineage.generation` | a number |
+//! | `lineage.checkpoint_id` | a number |
+//! | `lineage.offsets` | JSON: `[{"topic", "partition", "offsets"}]`, with `offsets` in base64 a 64-bit Roaring bitmap in the portable format (<https://github.com/RoaringBitmap/RoaringFormatSpec>) |
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use parquet::file::metadata::KeyValue;
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::slot::OffsetRange;
+use crate::ids::{CheckpointId, Generation, JobId, Offset, Split};
+use crate::source::{Origin, SplitIndex};
+
+const FORMAT_VERSION: &str = "1";
+
+/// The offsets of one file, split by split. Runs of consecutive offsets are kept as such until
+/// they break: adding a row costs a comparison.
+#[derive(Debug, Default)]
+pub struct OffsetSets {
+    sets: Vec<(SplitIndex, OffsetSet)>,
+    last: usize,
+}
+
+#[derive(Debug)]
+struct OffsetSet {
+    bitmap: RoaringTreemap,
+    /// First and last of the run that is not in the bitmap yet.
+    run: (u64, u64),
+}
+
+impl OffsetSet {
+    fn starting_at(offset: u64) -> Self {
+        Self {
+            bitmap: RoaringTreemap::new(),
+            run: (offset, offset),
+        }
+    }
+
+    fn add(&mut self, offset: u64) {
+        if offset == self.run.1 + 1 {
+            self.run.1 = offset;
+        } else {
+            self.bitmap.insert_range(self.run.0..=self.run.1);
+            self.run = (offset, offset);
+        }
+    }
+
+    fn finish(mut self) -> RoaringTreemap {
+        self.bitmap.insert_range(self.run.0..=self.run.1);
+        self.bitmap
+    }
+}
+
+/// The exact offsets of one split in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitOffsets {
+    pub split: Split,
+    pub offsets: RoaringTreemap,
+}
+
+impl SplitOffsets {
+    /// `None` for the empty set, which no file holds.
+    pub fn range(&self) -> Option<OffsetRange> {
+        let offset = |o: u64| Offset(i64::try_from(o).unwrap_or(i64::MAX));
+        Some(OffsetRange {
+            split: self.split.clone(),
+            first: offset(self.offsets.min()?),
+            last: offset(self.offsets.max()?),
+            rows: self.offsets.len(),
+        })
+    }
+}
+
+impl OffsetSets {
+    pub fn add(&mut self, origin: Origin) {
+        // Kafka's offsets are not negative.
+        let offset = origin.offset.0.unsigned_abs();
+        match self.sets.get_mut(self.last) {
+            Some((split, set)) if *split == origin.split => set.add(offset),
+            _ => match self
+                .sets
+                .iter()
+                .position(|(split, _)| *split == origin.split)
+            {
+                Some(place) => {
+                    self.last = place;
+                    self.sets[place].1.add(offset);
+                }
+                None => {
+                    self.last = self.sets.len();
+                    self.sets
+                        .push((origin.split, OffsetSet::starting_at(offset)));
+                }
+            },
+        }
+    }
+
+    /// In the order of topic and partition.
+    pub fn finish(self, splits: &[Split]) -> Vec<SplitOffsets> {
+        let finished = self.sets.into_iter().map(|(index, set)| SplitOffsets {
+            split: splits[index.0 as usize].clone(),
+            offsets: set.finish(),
+        });
+        let mut finished: Vec<_> = finished.collect();
+        finished.sort_by(|a, b| a.split.cmp(&b.split));
+        finished
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct EncodedOffsets {
+    topic: String,
+    partition: i32,
+    offsets: String,
+}
+
+/// The footer's key-value metadata of one file.
+pub fn key_values(
+    job: &JobId,
+    generation: Generation,
+    checkpoint: CheckpointId,
+    offsets: &[SplitOffsets],
+) -> Result<Vec<KeyValue>, serde_json::Error> {
+    let encoded: Vec<_> = offsets.iter().map(encode).collect();
+    let offsets = serde_json::to_string(&encoded)?;
+    Ok([
+        ("lineage.format_version", FORMAT_VERSION.to_owned()),
+        ("lineage.job", job.to_string()),
+        ("lineage.generation", generation.to_string()),
+        ("lineage.checkpoint_id", checkpoint.to_string()),
+        ("lineage.offsets", offsets),
+    ]
+    .map(|(key, value)| KeyValue::new(key.to_owned(), value))
+    .into())
+}
+
+fn encode(offsets: &SplitOffsets) -> EncodedOffsets {
+    let mut bytes = Vec::with_capacity(offsets.offsets.serialized_size());
+    // Writing to memory cannot fail.
+    let _ = offsets.offsets.serialize_into(&mut bytes);
+    EncodedOffsets {
+        topic: offsets.split.topic.to_string(),
+        partition: offsets.split.partition,
+        offsets: STANDARD.encode(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decode(value: &str) -> Vec<SplitOffsets> {
+        let encoded: Vec<EncodedOffsets> = serde_json::from_str(value).unwrap();
+        let decode = |e: EncodedOffsets| SplitOffsets {
+            split: Split::new(e.topic, e.partition),
+            offsets: RoaringTreemap::deserialize_from(
+                STANDARD.decode(e.offsets).unwrap().as_slice(),
+            )
+            .unwrap(),
+        };
+        encoded.into_iter().map(decode).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_footer_holds_exactly_the_offsets_that_were_added(
+            rows in prop::collection::vec((0u32..3, 0i64..200), 1..100)
+        ) {
+            let splits: Vec<_> = (0..3).map(|p| Split::new("t", p)).collect();
+            let mut sets = OffsetSets::default();
+            for &(split, offset) in &rows {
+                sets.add(Origin { split: SplitIndex(split), offset: Offset(offset) });
+            }
+            let finished = sets.finish(&splits);
+            let job = JobId::random();
+            let values = key_values(&job, Generation(1), CheckpointId(2), &finished).unwrap();
+            let found = decode(values[4].value.as_deref().unwrap());
+            prop_assert_eq!(&found, &finished);
+            for split in 0..3 {
+                let mut wanted: Vec<_> = rows
+                    .iter()
+                    .filter(|(s, _)| *s == split)
+                    .map(|(_, offset)| *offset as u64)
+                    .collect();
+                wanted.sort_unstable();
+                wanted.dedup();
+                let got = found.iter().find(|f| f.split.partition == split as i32);
+                let got: Vec<_> = got.map_or(vec![], |f| f.offsets.iter().collect());
+                prop_assert_eq!(got, wanted);
+            }
+        }
+    }
+}

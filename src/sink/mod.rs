@@ -1,0 +1,57 @@
+//! From rows to files: buckets, part files, uploads, finalization.
+//!
+//! A [`SinkWriter`] runs on the subtask's thread and never waits: it routes rows to buckets,
+//! encodes them and hands bytes to the [`upload`]er, which makes them durable on its own time. The
+//! [`committer`] makes durable files visible once their checkpoint is complete.
+
+pub mod bucket;
+pub mod committer;
+pub mod footer;
+pub mod naming;
+pub mod parquet;
+pub mod upload;
+pub mod writer;
+
+use tokio::sync::oneshot;
+
+use crate::clock::EpochMillis;
+use crate::ids::{CheckpointId, Split};
+use crate::store::{Committable, Key, Root};
+use crate::transform::Rows;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    #[error("{key} could not be encoded as Parquet: {source}")]
+    Encode {
+        key: Key,
+        source: ::parquet::errors::ParquetError,
+    },
+    #[error("the uploader of this subtask has ended")]
+    UploaderGone,
+}
+
+/// The writing end of a sink, one for each subtask and kind of file.
+pub trait SinkWriter {
+    /// Takes rows that were processed at `now` and belong to `checkpoint`.
+    fn write(
+        &mut self,
+        rows: &Rows,
+        splits: &[Split],
+        now: EpochMillis,
+        checkpoint: CheckpointId,
+    ) -> Result<(), SinkError>;
+
+    /// Closes every open file and returns all files of `checkpoint`, those closed earlier too.
+    fn close(&mut self, checkpoint: CheckpointId) -> Result<Vec<ClosedFile>, SinkError>;
+}
+
+/// A file whose bytes are all handed to the uploader.
+#[derive(Debug)]
+pub struct ClosedFile {
+    pub root: Root,
+    pub key: Key,
+    pub rows: u64,
+    pub offsets: Vec<crate::checkpoint::slot::OffsetRange>,
+    /// Comes when the file is durable; dropped when that has failed.
+    pub durable: oneshot::Receiver<Committable>,
+}

@@ -1,0 +1,134 @@
+//! One Parquet file that is written as a stream: row groups leave as they are full, in pieces of
+//! [`PART_SIZE`]; the file is never whole in memory.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, SchemaRef};
+use bytes::{Bytes, BytesMut};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::store::PART_SIZE;
+
+/// Rows of a row group: enough to compress well and for readers to skip by, and with few columns
+/// some 3 MB encoded.
+const ROW_GROUP_ROWS: usize = 122_880;
+/// With many or wide columns, bytes end a row group first.
+const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Rows looked at to tell whether text repeats.
+const SAMPLE: usize = 1_024;
+
+pub struct ParquetFile {
+    writer: ArrowWriter<Pieces>,
+}
+
+/// Collects what the encoder writes.
+#[derive(Default)]
+struct Pieces(BytesMut);
+
+impl Write for Pieces {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ParquetFile {
+    /// Begins a file whose first rows are `sample`.
+    pub fn create(schema: SchemaRef, sample: &RecordBatch) -> Result<Self, ParquetError> {
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(sample)?)
+            // The schema in Parquet's own terms is all that readers need; without Arrow's copy,
+            // a dictionary in our memory does not become one in theirs.
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Pieces::default(), schema, options)?;
+        Ok(Self { writer })
+    }
+
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), ParquetError> {
+        self.writer.write(rows)
+    }
+
+    /// Bytes of the file so far, those of the open row group estimated.
+    pub fn size(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
+    /// A piece of exactly [`PART_SIZE`], if there is one.
+    pub fn next_piece(&mut self) -> Option<Bytes> {
+        let pieces = &mut self.writer.inner_mut().0;
+        (pieces.len() >= PART_SIZE).then(|| pieces.split_to(PART_SIZE).freeze())
+    }
+
+    /// Ends the file; returns what is left of its bytes, in pieces.
+    pub fn finish(mut self, footer: Vec<KeyValue>) -> Result<Vec<Bytes>, ParquetError> {
+        for entry in footer {
+            self.writer.append_key_value_metadata(entry);
+        }
+        self.writer.finish()?;
+        let mut rest = self.writer.into_inner()?.0;
+        let mut pieces = Vec::new();
+        while rest.len() > PART_SIZE {
+            pieces.push(rest.split_to(PART_SIZE).freeze());
+        }
+        pieces.push(rest.freeze());
+        Ok(pieces)
+    }
+}
+
+fn properties(sample: &RecordBatch) -> Result<WriterProperties, ParquetError> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
+        let path = ColumnPath::from(field.name().as_str());
+        match field.data_type() {
+            // Numbers that rise: their differences are small. A dictionary of values that never
+            // repeat would be built only to be thrown away.
+            DataType::Int64 | DataType::Timestamp(..) => {
+                properties = properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+            }
+            DataType::Utf8 | DataType::Binary if !repeats(column.as_ref()) => {
+                properties = properties.set_column_dictionary_enabled(path, false);
+            }
+            _ => {}
+        }
+    }
+    Ok(properties.build())
+}
+
+/// Whether the text of the first rows is mostly repetition, so that a dictionary pays.
+fn repeats(column: &dyn Array) -> bool {
+    let column = column.slice(0, column.len().min(SAMPLE));
+    let distinct = match column.data_type() {
+        DataType::Utf8 => column
+            .as_string::<i32>()
+            .iter()
+            .collect::<HashSet<_>>()
+            .len(),
+        _ => column
+            .as_binary::<i32>()
+            .iter()
+            .collect::<HashSet<_>>()
+            .len(),
+    };
+    // Too few rows to tell: a dictionary costs little then.
+    column.len() < 16 || distinct * 2 < column.len()
+}

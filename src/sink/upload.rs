@@ -1,0 +1,196 @@
+//! Makes files durable and says so: one uploader for each subtask, a tokio task.
+//!
+//! ```text
+//! subtask ── Open(file), then its pieces ──► uploader ──► store (begin, parts, seal)
+//!         ── Seal(checkpoint, files) ──────►          ──► commit log ──► ack to the coordinator
+//! ```
+//!
+//! Neither channel has a bound of its own: the subtask looks at the memory budget before it
+//! fetches, and every piece holds its share until it is durable. Closing the subtask's end ends the
+//! uploader when all it was given is done.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::ClosedFile;
+use crate::checkpoint::coordinator::Ack;
+use crate::checkpoint::driver::Event;
+use crate::checkpoint::slot::PendingFile;
+use crate::commit_log::{CommitLog, CommitLogError};
+use crate::ids::{CheckpointId, NextOffset, Split, SubtaskIndex};
+use crate::runtime::budget::Share;
+use crate::runtime::retry::Patience;
+use crate::store::{Committable, Key, PartFiles, Root, StoreError, Stores};
+
+/// From a subtask to its uploader.
+#[derive(Debug)]
+pub enum Command {
+    /// A file begins; its pieces come through `pieces`.
+    Open {
+        root: Root,
+        key: Key,
+        pieces: mpsc::UnboundedReceiver<Piece>,
+        durable: oneshot::Sender<Committable>,
+    },
+    /// The subtask's part of a checkpoint is closed.
+    Seal {
+        checkpoint: CheckpointId,
+        next_offsets: Vec<(Split, NextOffset)>,
+        files: Vec<ClosedFile>,
+    },
+}
+
+/// Of one file, in order.
+#[derive(Debug)]
+pub enum Piece {
+    Bytes(Bytes, Share),
+    /// All bytes are here. A channel that ends without it was given up.
+    End,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    CommitLog(#[from] CommitLogError),
+}
+
+pub struct Uploader {
+    pub subtask: SubtaskIndex,
+    pub stores: Stores,
+    pub commit_log: CommitLog,
+    pub patience: Patience,
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+impl Uploader {
+    /// Runs until the subtask has closed its end and everything is done, or something failed in a
+    /// way that waiting does not help; the failure goes to the coordinator.
+    pub async fn run(self) {
+        let events = self.events.clone();
+        let subtask = self.subtask;
+        if let Err(error) = self.work().await {
+            // Nobody listens any more only when the process is ending already.
+            let _ = events.send(Event::Failed {
+                subtask,
+                error: error.into(),
+            });
+        }
+    }
+
+    async fn work(mut self) -> Result<(), UploadError> {
+        let mut tasks: FuturesUnordered<BoxFuture<'static, Result<(), UploadError>>> =
+            FuturesUnordered::new();
+        let mut open = true;
+        while open || !tasks.is_empty() {
+            tokio::select! {
+                biased;
+                Some(result) = tasks.next(), if !tasks.is_empty() => result?,
+                command = self.commands.recv(), if open => match command {
+                    None => open = false,
+                    Some(Command::Open { root, key, pieces, durable }) => {
+                        let store = self.stores.part_files(root).clone();
+                        let patience = self.patience.clone();
+                        tasks.push(Box::pin(async move {
+                            if let Some(file) = upload(store, patience, key, pieces).await? {
+                                // Unheard when the subtask has died; its file stays an orphan.
+                                let _ = durable.send(file);
+                            }
+                            Ok(())
+                        }));
+                    }
+                    Some(Command::Seal { checkpoint, next_offsets, files }) => {
+                        tasks.push(Box::pin(self.seal(checkpoint, next_offsets, files)));
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the files are durable, writes them into the commit log, acknowledges.
+    fn seal(
+        &self,
+        checkpoint: CheckpointId,
+        next_offsets: Vec<(Split, NextOffset)>,
+        files: Vec<ClosedFile>,
+    ) -> impl Future<Output = Result<(), UploadError>> + use<> {
+        let (subtask, stores) = (self.subtask, self.stores.clone());
+        let (commit_log, patience) = (self.commit_log.clone(), self.patience.clone());
+        let events = self.events.clone();
+        async move {
+            let mut pending = Vec::with_capacity(files.len());
+            for file in files {
+                let Ok(committable) = file.durable.await else {
+                    // Its upload failed, which is reported where it happened.
+                    return Ok(());
+                };
+                pending.push(PendingFile {
+                    checkpoint_id: checkpoint,
+                    subtask,
+                    root: file.root,
+                    url: stores.part_files(file.root).url(&file.key),
+                    rows: file.rows,
+                    offsets: file.offsets,
+                    committable,
+                });
+            }
+            let now = patience.clock.wall();
+            for root in [Root::Output, Root::Dropped] {
+                let files = pending.iter().filter(|file| file.root == root);
+                let urls: Vec<_> = files.map(|file| file.url.as_str()).collect();
+                commit_log
+                    .write(checkpoint, subtask, root, &urls, now)
+                    .await?;
+            }
+            // Unheard only when the process is ending already.
+            let _ = events.send(Event::Ack(Ack {
+                subtask,
+                checkpoint,
+                next_offsets,
+                files: pending,
+            }));
+            Ok(())
+        }
+    }
+}
+
+/// Uploads one file; `None` when it was given up.
+async fn upload(
+    store: Arc<dyn PartFiles>,
+    patience: Patience,
+    key: Key,
+    mut pieces: mpsc::UnboundedReceiver<Piece>,
+) -> Result<Option<Committable>, StoreError> {
+    let concern = format!("uploading {}", key.name());
+    let upload = patience.insist(&concern, || store.begin(&key)).await?;
+    let mut parts = Vec::new();
+    let mut size = 0;
+    while let Some(piece) = pieces.recv().await {
+        match piece {
+            Piece::Bytes(data, _share) => {
+                let (index, offset) = (parts.len(), size);
+                let part = patience
+                    .insist(&concern, || {
+                        store.put_part(&upload, index, offset, data.clone())
+                    })
+                    .await?;
+                parts.push(part);
+                size += data.len() as u64;
+            }
+            Piece::End => {
+                let sealed = patience
+                    .insist(&concern, || store.seal(&upload, parts.clone(), size))
+                    .await?;
+                return Ok(Some(sealed));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,207 @@
+//! Routes rows to the open part files of their buckets, and closes these.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parquet::errors::ParquetError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::bucket::Bucket;
+use super::footer::{self, OffsetSets};
+use super::naming::PartName;
+use super::parquet::ParquetFile;
+use super::upload::{Command, Piece};
+use super::{ClosedFile, SinkError, SinkWriter};
+use crate::clock::EpochMillis;
+use crate::ids::{CheckpointId, Generation, JobId, Split, SubtaskIndex};
+use crate::runtime::budget::Budget;
+use crate::store::{Committable, Key, Root};
+use crate::transform::Rows;
+
+/// What the files of one writer have in common.
+#[derive(Debug, Clone)]
+pub struct PartSettings {
+    pub root: Root,
+    pub job: JobId,
+    pub generation: Generation,
+    pub subtask: SubtaskIndex,
+    /// A file that reaches so many bytes is closed before its barrier.
+    pub roll_size: usize,
+}
+
+pub struct ParquetSinkWriter {
+    settings: PartSettings,
+    uploader: mpsc::UnboundedSender<Command>,
+    budget: Arc<Budget>,
+    open: BTreeMap<Bucket, OpenFile>,
+    /// Of the checkpoint that is open, rolled by size.
+    rolled: Vec<ClosedFile>,
+    /// Of this generation and subtask, so that no name is used twice.
+    sequence: u64,
+    splits: Vec<Split>,
+}
+
+struct OpenFile {
+    key: Key,
+    parquet: ParquetFile,
+    offsets: OffsetSets,
+    rows: u64,
+    pieces: mpsc::UnboundedSender<Piece>,
+    durable: oneshot::Receiver<Committable>,
+}
+
+impl ParquetSinkWriter {
+    pub fn new(
+        settings: PartSettings,
+        uploader: mpsc::UnboundedSender<Command>,
+        budget: Arc<Budget>,
+    ) -> Self {
+        Self {
+            settings,
+            uploader,
+            budget,
+            open: BTreeMap::new(),
+            rolled: Vec::new(),
+            sequence: 0,
+            splits: Vec::new(),
+        }
+    }
+
+    fn open_file(&mut self, bucket: Bucket, sample: &Rows) -> Result<OpenFile, SinkError> {
+        let name = PartName {
+            job: self.settings.job.clone(),
+            generation: self.settings.generation,
+            subtask: self.settings.subtask,
+            sequence: self.sequence,
+        };
+        self.sequence += 1;
+        let key = Key::new(format!("{bucket}/{name}"));
+        let parquet = ParquetFile::create(sample.batch.schema(), &sample.batch)
+            .map_err(|source| encode_error(&key, source))?;
+        let (pieces, receive_pieces) = mpsc::unbounded_channel();
+        let (send_durable, durable) = oneshot::channel();
+        let open = Command::Open {
+            root: self.settings.root,
+            key: key.clone(),
+            pieces: receive_pieces,
+            durable: send_durable,
+        };
+        self.uploader
+            .send(open)
+            .map_err(|_| SinkError::UploaderGone)?;
+        Ok(OpenFile {
+            key,
+            parquet,
+            offsets: OffsetSets::default(),
+            rows: 0,
+            pieces,
+            durable,
+        })
+    }
+
+    /// Writes rows `from..to`, all of one bucket.
+    fn write_run(
+        &mut self,
+        rows: &Rows,
+        (from, to): (usize, usize),
+        bucket: Bucket,
+        checkpoint: CheckpointId,
+    ) -> Result<(), SinkError> {
+        let mut file = match self.open.remove(&bucket) {
+            Some(file) => file,
+            None => self.open_file(bucket, rows)?,
+        };
+        file.parquet
+            .write(&rows.batch.slice(from, to - from))
+            .map_err(|source| encode_error(&file.key, source))?;
+        for &origin in &rows.origins[from..to] {
+            file.offsets.add(origin);
+        }
+        file.rows += (to - from) as u64;
+        while let Some(piece) = file.parquet.next_piece() {
+            let share = self.budget.take(piece.len());
+            send(&file.pieces, Piece::Bytes(piece, share))?;
+        }
+        if file.parquet.size() >= self.settings.roll_size {
+            let closed = self.close_file(file, checkpoint)?;
+            self.rolled.push(closed);
+        } else {
+            self.open.insert(bucket, file);
+        }
+        Ok(())
+    }
+
+    fn close_file(
+        &self,
+        file: OpenFile,
+        checkpoint: CheckpointId,
+    ) -> Result<ClosedFile, SinkError> {
+        let settings = &self.settings;
+        let offsets = file.offsets.finish(&self.splits);
+        let footer = footer::key_values(&settings.job, settings.generation, checkpoint, &offsets)
+            .map_err(|e| encode_error(&file.key, ParquetError::External(e.into())))?;
+        let pieces = file
+            .parquet
+            .finish(footer)
+            .map_err(|source| encode_error(&file.key, source))?;
+        for piece in pieces {
+            let share = self.budget.take(piece.len());
+            send(&file.pieces, Piece::Bytes(piece, share))?;
+        }
+        send(&file.pieces, Piece::End)?;
+        Ok(ClosedFile {
+            root: settings.root,
+            key: file.key,
+            rows: file.rows,
+            offsets: offsets.iter().filter_map(|o| o.range()).collect(),
+            durable: file.durable,
+        })
+    }
+}
+
+impl SinkWriter for ParquetSinkWriter {
+    fn write(
+        &mut self,
+        rows: &Rows,
+        splits: &[Split],
+        now: EpochMillis,
+        checkpoint: CheckpointId,
+    ) -> Result<(), SinkError> {
+        if self.splits.len() != splits.len() {
+            self.splits = splits.to_vec();
+        }
+        // Row by row, although by processing time a batch is one run: other rules look at the row.
+        let bucket_of = |_row: usize| Bucket::of_processing_time(now);
+        let count = rows.batch.num_rows();
+        let mut from = 0;
+        while from < count {
+            let bucket = bucket_of(from);
+            let mut to = from + 1;
+            while to < count && bucket_of(to) == bucket {
+                to += 1;
+            }
+            self.write_run(rows, (from, to), bucket, checkpoint)?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, checkpoint: CheckpointId) -> Result<Vec<ClosedFile>, SinkError> {
+        let mut closed = std::mem::take(&mut self.rolled);
+        for file in std::mem::take(&mut self.open).into_values() {
+            closed.push(self.close_file(file, checkpoint)?);
+        }
+        Ok(closed)
+    }
+}
+
+fn send(pieces: &mpsc::UnboundedSender<Piece>, piece: Piece) -> Result<(), SinkError> {
+    pieces.send(piece).map_err(|_| SinkError::UploaderGone)
+}
+
+fn encode_error(key: &Key, source: ParquetError) -> SinkError {
+    SinkError::Encode {
+        key: key.clone(),
+        source,
+    }
+}

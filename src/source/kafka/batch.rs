@@ -1,0 +1,173 @@
+//! librdkafka's batch call: the one file with unsafe code.
+//!
+//! `rd_kafka_consume_batch_queue` costs less than half of a poll for each message. It takes only
+//! messages: any other event on its queue would be dropped. So partitions are forwarded to a queue
+//! of their own, which this file owns, and everything else stays on the consumer's queue.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::context::Context;
+
+pub type KafkaConsumer = BaseConsumer<Context>;
+
+/// Messages of the partitions that were forwarded here.
+pub struct MessageQueue {
+    queue: NonNull<rd::rd_kafka_queue_t>,
+    /// The queue must go before the client does.
+    consumer: Arc<KafkaConsumer>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; it guards them with their own locks.
+unsafe impl Send for MessageQueue {}
+
+impl MessageQueue {
+    pub fn new(consumer: Arc<KafkaConsumer>) -> Option<Self> {
+        // SAFETY: the client is alive, the consumer is held by the result.
+        let queue = unsafe { rd::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        Some(Self {
+            queue: NonNull::new(queue)?,
+            consumer,
+        })
+    }
+
+    /// Messages of this partition come here from now on; to be called before it is assigned.
+    /// False when there is no such partition queue.
+    pub fn forward(&self, topic: &str, partition: i32) -> bool {
+        let Ok(topic) = CString::new(topic) else {
+            return false;
+        };
+        // SAFETY: the client is alive and `topic` ends with a zero. The partition's queue is a new
+        // reference, given back below; librdkafka keeps references of its own for the forwarding.
+        unsafe {
+            let client = self.consumer.client().native_ptr();
+            let partition = rd::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
+            if partition.is_null() {
+                return false;
+            }
+            rd::rd_kafka_queue_forward(partition, self.queue.as_ptr());
+            rd::rd_kafka_queue_destroy(partition);
+        }
+        true
+    }
+
+    /// Up to `most` messages; fewer when `timeout` has passed.
+    pub fn consume(&self, timeout: Duration, most: usize) -> Messages {
+        let mut messages: Vec<*mut rd::rd_kafka_message_t> = vec![ptr::null_mut(); most];
+        let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the queue is alive and `messages` has room for `most` pointers, of which the call
+        // fills as many as it returns. Each is ours to destroy, once.
+        let count = unsafe {
+            rd::rd_kafka_consume_batch_queue(
+                self.queue.as_ptr(),
+                timeout,
+                messages.as_mut_ptr(),
+                most,
+            )
+        };
+        messages.truncate(usize::try_from(count).unwrap_or(0));
+        Messages {
+            messages,
+            _consumer: self.consumer.clone(),
+        }
+    }
+}
+
+impl Drop for MessageQueue {
+    fn drop(&mut self) {
+        // SAFETY: ours since `new`, and the client is alive until `consumer` is dropped after this.
+        unsafe { rd::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+    }
+}
+
+/// Messages of one call, destroyed together.
+pub struct Messages {
+    /// None of them is null: librdkafka fills the array from its start.
+    messages: Vec<*mut rd::rd_kafka_message_t>,
+    /// Messages point into the client.
+    _consumer: Arc<KafkaConsumer>,
+}
+
+// SAFETY: a message is plain memory that nobody else refers to; it may be destroyed on any thread.
+unsafe impl Send for Messages {}
+
+/// One message, borrowed. `error` is set instead of a payload where the partition has an event.
+pub struct Message<'a> {
+    pub error: Option<RDKafkaErrorCode>,
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<&'a [u8]>,
+    pub payload: Option<&'a [u8]>,
+}
+
+impl Messages {
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub fn get(&self, index: usize) -> Message<'_> {
+        // SAFETY: not null, and alive until `self` is dropped. Key and payload are either null or
+        // point to as many bytes as their lengths say, inside the message's memory.
+        unsafe {
+            let message = &*self.messages[index];
+            let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            Message {
+                error: (message.err != ok).then(|| message.err.into()),
+                partition: message.partition,
+                offset: message.offset,
+                key: bytes(message.key, message.key_len),
+                payload: bytes(message.payload, message.len),
+            }
+        }
+    }
+
+    /// Topic of the message.
+    pub fn topic(&self, index: usize) -> String {
+        // SAFETY: as above; a message's topic handle is valid as long as the message.
+        unsafe {
+            let topic = (*self.messages[index]).rkt;
+            if topic.is_null() {
+                return String::new();
+            }
+            let name = rd::rd_kafka_topic_name(topic);
+            std::ffi::CStr::from_ptr(name)
+                .to_string_lossy()
+                .into_owned()
+        }
+    }
+
+    /// Kafka's time of the message, milliseconds since 1970.
+    pub fn timestamp(&self, index: usize) -> Option<i64> {
+        let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: as above; `kind` is only written to.
+        let time = unsafe { rd::rd_kafka_message_timestamp(self.messages[index], &mut kind) };
+        (time >= 0).then_some(time)
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        for &message in &self.messages {
+            // SAFETY: each was handed to us once and is destroyed once.
+            unsafe { rd::rd_kafka_message_destroy(message) }
+        }
+    }
+}
+
+/// # Safety
+/// `data` is null or points to `len` bytes that live as long as `'a`.
+unsafe fn bytes<'a>(data: *mut std::ffi::c_void, len: usize) -> Option<&'a [u8]> {
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    Some(unsafe { slice::from_raw_parts(data.cast::<u8>(), len) })
+}

@@ -1,0 +1,237 @@
+//! One subtask's consumer: fetches in batches, keeps the position of every split.
+//!
+//! The position is the offset after the last record, or the one that an end-of-partition event
+//! names: so a tail of transaction markers is no lag, and ends a bounded run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::KafkaSettings;
+use super::batch::{KafkaConsumer, MessageQueue, Messages};
+use super::context::{BROKERS, Context};
+use crate::clock::Clock;
+use crate::ids::{NextOffset, Offset, Split};
+use crate::runtime::health::Health;
+use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
+
+/// Records in a batch at the most: enough to spread the cost of a call, few enough for the caches.
+const BATCH: usize = 8_192;
+
+pub struct KafkaReader {
+    queue: MessageQueue,
+    consumer: Arc<KafkaConsumer>,
+    splits: Vec<Split>,
+    places: HashMap<(String, i32), SplitIndex>,
+    states: Vec<SplitState>,
+}
+
+struct SplitState {
+    position: NextOffset,
+    until: Option<NextOffset>,
+}
+
+impl SplitState {
+    fn at_end(&self) -> bool {
+        self.until.is_some_and(|until| self.position >= until)
+    }
+}
+
+/// Records of one batch call, without the events that came among them.
+pub struct KafkaBatch {
+    messages: Messages,
+    /// Place in `messages`, and origin, of each record.
+    records: Vec<(u32, Origin)>,
+}
+
+impl RawBatch for KafkaBatch {
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn record(&self, index: usize) -> Record<'_> {
+        let (place, origin) = self.records[index];
+        let message = self.messages.get(place as usize);
+        Record {
+            origin,
+            timestamp: self.messages.timestamp(place as usize),
+            key: message.key,
+            value: message.payload,
+        }
+    }
+}
+
+impl KafkaReader {
+    pub fn new(
+        settings: &KafkaSettings,
+        health: Arc<Health>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, KafkaError> {
+        let context = Context { health, clock };
+        let consumer: KafkaConsumer = settings.client_config().create_with_context(context)?;
+        let consumer = Arc::new(consumer);
+        let queue = MessageQueue::new(consumer.clone()).ok_or_else(|| {
+            KafkaError::ClientCreation("librdkafka gave no queue for messages".into())
+        })?;
+        Ok(Self {
+            queue,
+            consumer,
+            splits: Vec::new(),
+            places: HashMap::new(),
+            states: Vec::new(),
+        })
+    }
+
+    /// Takes events that are no messages: errors, statistics, token refresh. They are served by
+    /// callbacks; what comes out here is an error of the consumer as a whole.
+    fn serve_events(&self) -> Result<(), SourceError> {
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            match event {
+                Err(KafkaError::MessageConsumptionFatal(code)) => {
+                    return Err(SourceError::Fatal(code.to_string()));
+                }
+                Err(error) => self.trouble("kafka consumer", &error.to_string()),
+                // All partitions are forwarded before they are assigned, so no record comes here.
+                Ok(_) => return Err(SourceError::Fatal("a record came beside its queue".into())),
+            }
+        }
+        Ok(())
+    }
+
+    fn trouble(&self, concern: &str, message: &str) {
+        let context = self.consumer.client().context();
+        context.failing(concern, message.to_owned());
+    }
+
+    /// An event of a split that stands in place of a message.
+    fn event(
+        &mut self,
+        index: SplitIndex,
+        code: RDKafkaErrorCode,
+        offset: i64,
+    ) -> Result<(), SourceError> {
+        let state = &mut self.states[index.0 as usize];
+        match code {
+            RDKafkaErrorCode::PartitionEOF => {
+                state.position = state.position.max(NextOffset(offset));
+                self.consumer.client().context().well(BROKERS);
+                Ok(())
+            }
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                Err(SourceError::OffsetLost {
+                    split: self.splits[index.0 as usize].clone(),
+                    wanted: state.position,
+                })
+            }
+            code => {
+                let concern = format!("kafka {}", self.splits[index.0 as usize]);
+                self.trouble(&concern, &code.to_string());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl SourceReader for KafkaReader {
+    type Batch = KafkaBatch;
+
+    fn fetch(&mut self, timeout: Duration) -> Result<KafkaBatch, SourceError> {
+        self.serve_events()?;
+        let messages = self.queue.consume(timeout, BATCH);
+        let mut records = Vec::with_capacity(messages.len());
+        // Messages come in runs of one partition; looking its place up once a run is enough.
+        let mut run: Option<(i32, SplitIndex)> = None;
+        for place in 0..messages.len() {
+            let message = messages.get(place);
+            let index = match run {
+                // One reader reads one topic today; with more, the topic belongs in here.
+                Some((partition, index)) if partition == message.partition => index,
+                _ => {
+                    let split = (messages.topic(place), message.partition);
+                    let Some(&index) = self.places.get(&split) else {
+                        let (topic, partition) = split;
+                        let what = message.error.map_or("a record".into(), |e| e.to_string());
+                        self.trouble("kafka consumer", &format!("{topic}-{partition}: {what}"));
+                        continue;
+                    };
+                    run = Some((message.partition, index));
+                    index
+                }
+            };
+            if let Some(code) = message.error {
+                self.event(index, code, message.offset)?;
+                continue;
+            }
+            let state = &mut self.states[index.0 as usize];
+            let offset = Offset(message.offset);
+            // Below the position: handed over before, and fetched again after a reconnect.
+            let again = offset.0 < state.position.0;
+            let behind_end = state.until.is_some_and(|until| offset.0 >= until.0);
+            if again || behind_end {
+                // A record behind the end proves that there is nothing more before it.
+                if let (true, Some(until)) = (behind_end, state.until) {
+                    state.position = state.position.max(until);
+                }
+                continue;
+            }
+            state.position = offset.next();
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            records.push((
+                place,
+                Origin {
+                    split: index,
+                    offset,
+                },
+            ));
+        }
+        if !records.is_empty() {
+            let context = self.consumer.client().context();
+            if context.health.degraded() {
+                context.well(BROKERS);
+                context.well("kafka consumer");
+            }
+        }
+        Ok(KafkaBatch { messages, records })
+    }
+
+    fn add_splits(&mut self, starts: Vec<SplitStart>) -> Result<(), SourceError> {
+        let mut assignment = TopicPartitionList::new();
+        let fatal = |e: KafkaError| SourceError::Fatal(e.to_string());
+        for start in starts {
+            let (topic, partition) = (start.split.topic.to_string(), start.split.partition);
+            let from = KafkaOffset::Offset(start.from.0);
+            assignment
+                .add_partition_offset(&topic, partition, from)
+                .map_err(fatal)?;
+            if !self.queue.forward(&topic, partition) {
+                return Err(SourceError::Fatal(format!("no queue for {}", start.split)));
+            }
+            let index = SplitIndex(u32::try_from(self.splits.len()).unwrap_or(u32::MAX));
+            self.places.insert((topic, partition), index);
+            self.splits.push(start.split);
+            self.states.push(SplitState {
+                position: start.from,
+                until: start.until,
+            });
+        }
+        self.consumer.incremental_assign(&assignment).map_err(fatal)
+    }
+
+    fn splits(&self) -> &[Split] {
+        &self.splits
+    }
+
+    fn positions(&self) -> Vec<(Split, NextOffset)> {
+        let positions = self.states.iter().map(|state| state.position);
+        self.splits.iter().cloned().zip(positions).collect()
+    }
+
+    fn at_end(&self) -> bool {
+        self.states.iter().all(SplitState::at_end)
+    }
+}

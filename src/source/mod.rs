@@ -1,0 +1,122 @@
+//! Where records come from.
+//!
+//! A source hands over batches of borrowed records: split, offset, time, key and value as slices of
+//! its own buffers. Nothing behind this module knows what is in front of it.
+
+pub mod kafka;
+
+use std::time::Duration;
+
+use crate::ids::{NextOffset, Offset, Split};
+
+/// A split's place in the table of its reader; valid for that reader only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SplitIndex(pub u32);
+
+/// Where a row comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    pub split: SplitIndex,
+    pub offset: Offset,
+}
+
+/// One record, borrowed from its batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    pub origin: Origin,
+    /// The source's time of the record, milliseconds since 1970, where it has one.
+    pub timestamp: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Records in the order of each split's offsets. Index access instead of an iterator: a batch is
+/// gone through twice where it holds bad records.
+pub trait RawBatch {
+    fn len(&self) -> usize;
+
+    /// The record at `index < len()`.
+    fn record(&self, index: usize) -> Record<'_>;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One subtask's reader of its splits.
+///
+/// Positions never go back, no record is handed over twice, and a record that was handed over is
+/// below the position.
+pub trait SourceReader {
+    type Batch: RawBatch;
+
+    /// Waits up to `timeout` for records. An empty batch is no error and no end.
+    fn fetch(&mut self, timeout: Duration) -> Result<Self::Batch, SourceError>;
+
+    /// Takes further splits in, from the given offsets.
+    fn add_splits(&mut self, splits: Vec<SplitStart>) -> Result<(), SourceError>;
+
+    /// The table that [`SplitIndex`] points into; it only grows.
+    fn splits(&self) -> &[Split];
+
+    /// The next offset of every split.
+    fn positions(&self) -> Vec<(Split, NextOffset)>;
+
+    /// Whether all splits have an end and are there.
+    fn at_end(&self) -> bool;
+}
+
+/// A split, and from where to where it is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitStart {
+    pub split: Split,
+    pub from: NextOffset,
+    /// The first offset that is not read any more; `None` goes on for ever.
+    pub until: Option<NextOffset>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(
+        "{split}: offset {wanted} is not in Kafka any more: retention, or a topic that was deleted \
+         and made again, has removed records before they were archived. To go on with what is \
+         left, start with --allow-lost-offsets"
+    )]
+    OffsetLost { split: Split, wanted: NextOffset },
+
+    #[error("the Kafka client failed for good: {0}")]
+    Fatal(String),
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Values of one split from offset 0, without keys.
+    pub struct VecBatch(Vec<Option<Vec<u8>>>);
+
+    impl VecBatch {
+        pub fn new(values: impl IntoIterator<Item = Option<Vec<u8>>>) -> Self {
+            Self(values.into_iter().collect())
+        }
+    }
+
+    impl RawBatch for VecBatch {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn record(&self, index: usize) -> Record<'_> {
+            Record {
+                origin: Origin {
+                    split: SplitIndex(0),
+                    offset: Offset(index as i64),
+                },
+                timestamp: Some(1_700_000_000_000),
+                key: None,
+                value: self.0[index].as_deref(),
+            }
+        }
+    }
+}

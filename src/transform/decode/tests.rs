@@ -1,0 +1,122 @@
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMillisecondType;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::DEFAULT_SCHEMA;
+use crate::source::tests::VecBatch;
+
+/// The Avro form of an event, written by hand: what the decoder is held against.
+fn event(uuid: &str, timestamp: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    varint(&mut bytes, uuid.len() as i64);
+    bytes.extend(uuid.as_bytes());
+    varint(&mut bytes, timestamp);
+    bytes
+}
+
+fn varint(bytes: &mut Vec<u8>, value: i64) {
+    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    while zigzag >= 0x80 {
+        bytes.push(zigzag as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    bytes.push(zigzag as u8);
+}
+
+fn decoder() -> AvroDecoder {
+    AvroDecoder::new(&InputSchema::parse(DEFAULT_SCHEMA).unwrap()).unwrap()
+}
+
+fn uuids(decoded: &Decoded) -> Vec<String> {
+    let Some(rows) = &decoded.rows else {
+        return Vec::new();
+    };
+    let column = rows.column(0).as_string::<i32>();
+    column.iter().map(|v| v.unwrap().to_owned()).collect()
+}
+
+#[test]
+fn good_records_become_columns() {
+    let batch = VecBatch::new([Some(event("a", 1)), Some(event("bc", -2))]);
+    let decoded = decoder().decode(&batch).unwrap();
+    assert_eq!(uuids(&decoded), ["a", "bc"]);
+    let rows = decoded.rows.unwrap();
+    let times = rows.column(1).as_primitive::<TimestampMillisecondType>();
+    assert_eq!(times.values(), &[1, -2]);
+    assert!(decoded.bad.is_empty());
+}
+
+#[test]
+fn each_kind_of_bad_record_has_its_reason_and_costs_no_good_one() {
+    let mut trailing = event("t", 1);
+    trailing.push(0);
+    let truncated = event("truncated", 1)[..5].to_vec();
+    let mut wild = Vec::new();
+    varint(&mut wild, i64::MAX);
+    wild.extend(b"abc");
+    let mut negative = Vec::new();
+    varint(&mut negative, -5);
+    let endless = vec![0xff; 20];
+    let mut no_text = event("xx", 1);
+    no_text[1] = 0xff;
+    let batch = VecBatch::new([
+        Some(event("a", 1)),
+        Some(trailing),
+        Some(event("b", 1)),
+        Some(event("c", 1)),
+        Some(truncated),
+        None,
+        Some(Vec::new()),
+        Some(wild),
+        Some(negative),
+        Some(endless),
+        Some(event("d", 1)),
+        Some(no_text),
+        Some(event("e", 1)),
+    ]);
+    let decoded = decoder().decode(&batch).unwrap();
+    assert_eq!(uuids(&decoded), ["a", "b", "c", "d", "e"]);
+    assert_eq!(decoded.good, [0, 2, 3, 10, 12]);
+    let places: Vec<_> = decoded.bad.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, [1, 4, 5, 6, 7, 8, 9, 11]);
+    let reasons: Vec<_> = decoded
+        .bad
+        .iter()
+        .map(|(_, reason)| reason.as_str())
+        .collect();
+    assert!(reasons[0].starts_with("trailing bytes"), "{reasons:?}");
+    assert!(reasons[2].starts_with("null"), "{reasons:?}");
+    assert!(reasons[3].starts_with("empty"), "{reasons:?}");
+}
+
+#[test]
+fn a_decoder_that_met_bad_records_goes_on() {
+    let mut decoder = decoder();
+    let bad = VecBatch::new([Some(vec![0xff; 3]), Some(event("a", 1))]);
+    assert_eq!(uuids(&decoder.decode(&bad).unwrap()), ["a"]);
+    let good = VecBatch::new([Some(event("b", 1))]);
+    assert_eq!(uuids(&decoder.decode(&good).unwrap()), ["b"]);
+    assert!(decoder.decode(&VecBatch::new([])).unwrap().rows.is_none());
+}
+
+proptest! {
+    #[test]
+    fn every_record_comes_out_exactly_once_whatever_its_bytes(
+        values in prop::collection::vec(
+            prop_oneof![
+                prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
+                ("[a-z]{0,8}", any::<i64>()).prop_map(|(u, t)| Some(event(&u, t))),
+            ],
+            0..60,
+        )
+    ) {
+        let count = values.len();
+        let decoded = decoder().decode(&VecBatch::new(values)).unwrap();
+        let mut places: Vec<_> = decoded.bad.iter().map(|(place, _)| *place).collect();
+        places.extend(&decoded.good);
+        places.sort_unstable();
+        prop_assert_eq!(places, (0..count).collect::<Vec<_>>());
+        prop_assert_eq!(decoded.rows.map_or(0, |r| r.num_rows()), decoded.good.len());
+    }
+}

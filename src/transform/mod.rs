@@ -1,0 +1,87 @@
+//! What is done to records between source and sink, on Arrow batches.
+//!
+//! The lineage job decodes Avro ([`decode`]), adds the lineage columns ([`enrich`]) and makes rows
+//! of what could not be decoded ([`dropped`]). Every record of a batch comes out exactly once.
+
+pub mod avro_schema;
+pub mod decode;
+pub mod dropped;
+pub mod enrich;
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+
+use crate::ids::{CheckpointId, Split};
+use crate::source::{Origin, RawBatch};
+use crate::store::Root;
+
+/// Rows for one sink, each with where it comes from.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    pub root: Root,
+    pub batch: RecordBatch,
+    /// One for each row.
+    pub origins: Vec<Origin>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TransformError {
+    /// The program is wrong, not the input: bad input is dropped, with its reason.
+    #[error("rows could not be built: {0}")]
+    Arrow(#[from] ArrowError),
+}
+
+/// One step of a chain.
+pub trait Operator<B: RawBatch> {
+    /// Turns records into rows of the checkpoint that is open. `splits` is the source's table.
+    fn apply(
+        &mut self,
+        batch: &B,
+        splits: &[Split],
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Rows>, TransformError>;
+}
+
+/// The lineage job's operator.
+pub struct DecodeAndEnrich {
+    decoder: decode::AvroDecoder,
+    enricher: enrich::Enricher,
+}
+
+impl DecodeAndEnrich {
+    pub fn new(schema: &avro_schema::InputSchema) -> Result<Self, avro_schema::SchemaError> {
+        Ok(Self {
+            decoder: decode::AvroDecoder::new(schema)?,
+            enricher: enrich::Enricher::new(schema.arrow()),
+        })
+    }
+}
+
+impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
+    fn apply(
+        &mut self,
+        batch: &B,
+        splits: &[Split],
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Rows>, TransformError> {
+        let decoded = self.decoder.decode(batch)?;
+        let mut out = Vec::with_capacity(2);
+        if let Some(rows) = decoded.rows {
+            let origins: Vec<_> = decoded
+                .good
+                .iter()
+                .map(|&index| batch.record(index).origin)
+                .collect();
+            let batch = self.enricher.enrich(&rows, &origins, splits, checkpoint)?;
+            out.push(Rows {
+                root: Root::Output,
+                batch,
+                origins,
+            });
+        }
+        if !decoded.bad.is_empty() {
+            out.push(dropped::rows(batch, &decoded.bad, splits, checkpoint)?);
+        }
+        Ok(out)
+    }
+}
