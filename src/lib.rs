@@ -24,6 +24,8 @@ pub mod ids;
 pub mod jobs;
 pub mod recovery;
 pub mod runtime;
+#[cfg(test)]
+mod simulation;
 pub mod sink;
 pub mod source;
 pub mod store;

@@ -15,7 +15,7 @@ const BAD_SETTINGS: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = cli::logging::init(cli.log_format, &cli.log_level) {
+    if let Err(error) = cli::logging::init(cli.log_format, cli.log_level()) {
         return complain(BAD_SETTINGS, &error);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

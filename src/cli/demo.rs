@@ -1,7 +1,211 @@
-//! `lineage demo`: everything in one process.
+//! `lineage demo`: broker, generator and the main job in one process, with its files in a folder.
+//!
+//! The broker is librdkafka's own mock. It keeps some 5 MiB of a partition and nothing on disk:
+//! enough to see how the service works, no proof of anything.
 
+mod screen;
+mod tally;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rdkafka::mocking::MockCluster;
+use tokio::sync::watch;
+
+use super::run::{environment, stop_on_signals};
+use crate::checkpoint::coordinator::Rhythm;
 use crate::config::args::DemoArgs;
+use crate::config::location::Location;
+use crate::config::settings::Paths;
+use crate::config::{DEFAULT_SCHEMA, Settings};
+use crate::jobs::lineage::{self, Environment};
+use crate::source::kafka::KafkaSettings;
+use crate::store::s3::S3Access;
+use crate::transform::avro_schema::InputSchema;
+use screen::Screen;
 
-pub async fn demo(_args: DemoArgs) -> anyhow::Result<()> {
-    anyhow::bail!("not yet")
+const TOPIC: &str = "lineage-input";
+const PARTITIONS: i32 = 10;
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the job may take to read what the generator has written last.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// Runs until Ctrl-C or for the given time, then says whether the numbers agree.
+///
+/// # Errors
+/// If anything fails, or if records that were produced are not in the files.
+pub async fn demo(args: DemoArgs) -> Result<()> {
+    let folder = Folder::create(&args.folder)?;
+    let broker = MockCluster::new(1).context("the broker of the demo does not start")?;
+    broker
+        .create_topic(TOPIC, PARTITIONS, 1)
+        .context("the broker of the demo makes no topic")?;
+    let settings = settings(&broker.bootstrap_servers(), &folder)?;
+
+    let (stop_job, job_stopped) = watch::channel(false);
+    let (stop_all, mut all_stopped) = watch::channel(false);
+    tokio::spawn(stop_on_signals(stop_all));
+
+    let generator = Generator::start(&broker.bootstrap_servers(), args.rate);
+    let env = environment(job_stopped);
+    let screen = Screen::start(&folder, args.rate);
+    let mut job = std::pin::pin!(lineage::run(&settings, env.clone()));
+
+    let ended_early = tokio::select! {
+        result = &mut job => Some(result),
+        () = show(&screen, &generator, &env) => None,
+        _ = all_stopped.wait_for(|stop| *stop) => None,
+        () = for_duration(args.duration) => None,
+    };
+    if let Some(result) = ended_early {
+        result?;
+        bail!("the job ended before it was stopped");
+    }
+    screen.say("stopping: the last records, then a last checkpoint");
+    let produced = generator.stop().await?;
+    tokio::select! {
+        result = &mut job => result?,
+        () = caught_up(&env, produced) => {}
+    }
+    stop_job.send_replace(true);
+    job.await?;
+    screen.show(produced, &env);
+    screen.finish();
+    tally::conclude(&folder, produced)
+}
+
+async fn for_duration(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn show(screen: &Screen, generator: &Generator, env: &Environment) {
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tick.tick().await;
+        screen.show(generator.delivered(), env);
+    }
+}
+
+/// Waits until everything is read; not for ever, for the tally says what is missing.
+async fn caught_up(env: &Environment, produced: u64) {
+    let reading = async {
+        while env.progress.consumed() < produced {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(CATCH_UP, reading).await;
+}
+
+/// `lineage-data/<start time>/…`, with `lineage-data/latest` pointing there.
+pub(super) struct Folder {
+    /// As people type it.
+    pub latest: PathBuf,
+    /// Absolute.
+    pub path: PathBuf,
+}
+
+impl Folder {
+    fn create(parent: &Path) -> Result<Self> {
+        let name = chrono::Utc::now().format("%Y-%m-%dT%H-%M-%SZ").to_string();
+        let what = || format!("{} cannot be used for the demo's files", parent.display());
+        std::fs::create_dir_all(parent).with_context(what)?;
+        let latest = parent.join("latest");
+        let parent = parent.canonicalize().with_context(what)?;
+        let path = parent.join(&name);
+        std::fs::create_dir(&path)
+            .with_context(|| format!("{} is there already: start again", path.display()))?;
+        // Made beside and renamed, so that `latest` is never missing.
+        let link = parent.join(format!(".latest-{name}"));
+        std::os::unix::fs::symlink(&name, &link).with_context(what)?;
+        std::fs::rename(&link, parent.join("latest")).with_context(what)?;
+        Ok(Self { latest, path })
+    }
+
+    fn location(&self, name: &str) -> Location {
+        Location::Folder(self.path.join(name))
+    }
+}
+
+fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
+    Ok(Settings {
+        kafka: KafkaSettings {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            group_id: "lineage-demo".into(),
+            properties: Default::default(),
+        },
+        topic: TOPIC.into(),
+        discovery_interval: Duration::from_secs(60),
+        paths: Paths {
+            output: folder.location("output"),
+            dropped: folder.location("dropped"),
+            commit_log: folder.location("write-ahead-commit-log"),
+            checkpoints: folder.location("checkpoints"),
+        },
+        s3: S3Access {
+            endpoint: None,
+            region: String::new(),
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+        },
+        rhythm: Rhythm {
+            interval: CHECKPOINT_INTERVAL,
+            min_pause: Duration::ZERO,
+            timeout: Duration::from_secs(60),
+        },
+        stop_timeout: Duration::from_secs(30),
+        parallelism: 2,
+        schema: InputSchema::parse(DEFAULT_SCHEMA)?,
+        max_file_size: 128 << 20,
+        upload_buffer: 64 << 20,
+        bounded: false,
+        allow_lost_offsets: false,
+    })
+}
+
+/// The data generator on a thread of its own.
+struct Generator {
+    stop: Arc<AtomicBool>,
+    progress: Arc<data_generator::Progress>,
+    thread: tokio::task::JoinHandle<Result<data_generator::Produced, data_generator::Error>>,
+}
+
+impl Generator {
+    fn start(bootstrap_servers: &str, rate: u64) -> Self {
+        let settings = data_generator::Settings {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            topic: TOPIC.into(),
+            rate_per_sec: rate,
+            partitions: PARTITIONS,
+            ..data_generator::Settings::default()
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(data_generator::Progress::default());
+        let thread = {
+            let (stop, progress) = (stop.clone(), progress.clone());
+            tokio::task::spawn_blocking(move || data_generator::run(&settings, &stop, &progress))
+        };
+        Self {
+            stop,
+            progress,
+            thread,
+        }
+    }
+
+    fn delivered(&self) -> u64 {
+        self.progress.delivered()
+    }
+
+    /// Ends it; returns how many records the broker has acknowledged.
+    async fn stop(self) -> Result<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        let produced = self.thread.await.context("the generator has died")?;
+        Ok(produced.context("the generator failed")?.delivered)
+    }
 }

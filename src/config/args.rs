@@ -20,9 +20,9 @@ pub struct Cli {
     )]
     pub log_format: LogFormat,
 
-    /// Which log lines are written: error, warn, info, debug, or filters like lineage=debug
-    #[arg(long, env = "LOG_LEVEL", default_value = "info", global = true)]
-    pub log_level: String,
+    /// Which log lines are written: error, warn, info, debug, or filters like lineage=debug [default: info; demo: warn]
+    #[arg(long, env = "LOG_LEVEL", global = true)]
+    pub log_level: Option<String>,
 
     #[command(subcommand)]
     pub command: Command,
@@ -166,6 +166,17 @@ pub struct DemoArgs {
     /// Messages a second
     #[arg(long, env = "RATE_PER_SEC", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub rate: u64,
+}
+
+impl Cli {
+    pub fn log_level(&self) -> &str {
+        match (&self.log_level, &self.command) {
+            (Some(level), _) => level,
+            (None, Command::Run(_)) => "info",
+            // The demo has a screen of its own.
+            (None, Command::Demo(_)) => "warn",
+        }
+    }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

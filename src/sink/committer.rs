@@ -16,15 +16,24 @@ pub async fn finalize(
     patience: &Patience,
     files: &[PendingFile],
 ) -> Result<(), StoreError> {
-    stream::iter(files)
-        .map(|file| async move {
-            let concern = format!("finalizing {}", file.committable.upload.key.name());
-            let store = stores.part_files(file.root);
-            patience
-                .insist(&concern, || store.finalize(&file.committable))
-                .await
-        })
+    let requests: Vec<_> = files
+        .iter()
+        .map(|file| finalize_one(stores, patience, file))
+        .collect();
+    stream::iter(requests)
         .buffer_unordered(CONCURRENCY)
         .try_collect()
+        .await
+}
+
+async fn finalize_one(
+    stores: &Stores,
+    patience: &Patience,
+    file: &PendingFile,
+) -> Result<(), StoreError> {
+    let concern = format!("finalizing {}", file.committable.upload.key.name());
+    let store = stores.part_files(file.root);
+    patience
+        .insist(&concern, || store.finalize(&file.committable))
         .await
 }

@@ -1,1 +1,282 @@
-//! The suite that every store must pass.
+//! The suite that every store must pass, so that the protocol need not know which one it has.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::local::LocalStore;
+use super::s3::{S3Access, S3Store};
+use super::{Committable, Key, Objects, PART_SIZE, PartFiles, Put, StoreError};
+
+/// A store under its two traits, and a way to look at what a reader sees.
+struct Subject {
+    objects: Arc<dyn Objects>,
+    files: Arc<dyn PartFiles>,
+}
+
+impl Subject {
+    async fn pending(&self, key: &str, body: &[u8]) -> Committable {
+        let upload = self.files.begin(&Key::new(key)).await.unwrap();
+        let mut parts = Vec::new();
+        for (index, piece) in body.chunks(PART_SIZE).enumerate() {
+            let (offset, piece) = ((index * PART_SIZE) as u64, Bytes::copy_from_slice(piece));
+            let part = self.files.put_part(&upload, index, offset, piece).await;
+            parts.push(part.unwrap());
+        }
+        self.files
+            .seal(&upload, parts, body.len() as u64)
+            .await
+            .unwrap()
+    }
+
+    async fn read(&self, key: &str) -> Result<Bytes, StoreError> {
+        self.objects.get(&Key::new(key)).await
+    }
+}
+
+fn local() -> (Subject, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(LocalStore::open(folder.path()).unwrap());
+    let subject = Subject {
+        objects: store.clone(),
+        files: store,
+    };
+    (subject, folder)
+}
+
+async fn s3() -> Subject {
+    let var = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test.sh"))
+    };
+    let access = S3Access {
+        endpoint: Some(var("LINEAGE_TEST_S3")),
+        region: "us-east-1".into(),
+        access_key_id: Some(var("LINEAGE_TEST_S3_ACCESS_KEY")),
+        secret_access_key: Some(var("LINEAGE_TEST_S3_SECRET_KEY")),
+        session_token: None,
+    };
+    let s3_bucket = "conformance";
+    let made = std::process::Command::new(var("LINEAGE_TEST_MC"))
+        .args(["mb", "--ignore-existing", &format!("test/{s3_bucket}")])
+        .env("MC_HOST_test", mc_host(&access))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let prefix = format!("a b+c/{}", uuid::Uuid::new_v4().simple());
+    let store = Arc::new(S3Store::open(&access, s3_bucket, &prefix).unwrap());
+    store.check().await.unwrap();
+    Subject {
+        objects: store.clone(),
+        files: store,
+    }
+}
+
+fn mc_host(access: &S3Access) -> String {
+    let endpoint = access.endpoint.as_deref().unwrap();
+    let (scheme, host) = endpoint.split_once("://").unwrap();
+    let id = access.access_key_id.as_deref().unwrap();
+    let secret = access.secret_access_key.as_deref().unwrap();
+    format!("{scheme}://{id}:{secret}@{host}")
+}
+
+async fn the_first_put_wins(store: &Subject) {
+    let key = Key::new("chk-1/_metadata");
+    let put = |body: &'static str| store.objects.put_if_absent(&key, Bytes::from(body));
+    assert_eq!(put("first").await.unwrap(), Put::Created);
+    assert_eq!(put("second").await.unwrap(), Put::Exists);
+    assert_eq!(store.read("chk-1/_metadata").await.unwrap(), "first");
+}
+
+async fn of_many_puts_at_once_one_wins(store: &Subject) {
+    let key = Key::new("race");
+    let puts = (0..8).map(|n| {
+        store
+            .objects
+            .put_if_absent(&key, Bytes::from(n.to_string()))
+    });
+    let results = futures::future::join_all(puts).await;
+    let created = results
+        .into_iter()
+        .filter(|r| matches!(r, Ok(Put::Created)));
+    assert_eq!(created.count(), 1);
+}
+
+async fn children_are_listed_by_their_beginning(store: &Subject) {
+    for key in [
+        "l/chk-1/a",
+        "l/chk-1/b",
+        "l/chk-12/a",
+        "l/chk-2/a",
+        "l/file",
+    ] {
+        store
+            .objects
+            .put_if_absent(&Key::new(key), Bytes::from("x"))
+            .await
+            .unwrap();
+    }
+    let list = async |folder: &str, beginning: &str| {
+        let mut names = store.objects.list(folder, beginning).await.unwrap();
+        names.sort();
+        names
+    };
+    assert_eq!(list("l", "").await, ["chk-1", "chk-12", "chk-2", "file"]);
+    assert_eq!(list("l", "chk-1").await, ["chk-1", "chk-12"]);
+    assert_eq!(list("l/chk-1", "").await, ["a", "b"]);
+    assert!(list("l/none", "").await.is_empty());
+    store.objects.delete(&Key::new("l/chk-2/a")).await.unwrap();
+    store.objects.delete(&Key::new("l/chk-2/a")).await.unwrap();
+    assert_eq!(
+        list("l", "chk-").await,
+        ["chk-1", "chk-12"],
+        "no empty folders"
+    );
+}
+
+async fn what_is_not_there_is_not_found(store: &Subject) {
+    let found = store.read("nothing/here").await;
+    assert!(
+        matches!(found, Err(StoreError::NotFound { .. })),
+        "{found:?}"
+    );
+}
+
+async fn a_pending_file_is_invisible_until_it_is_finalized(store: &Subject) {
+    // More than one piece, and a tail that is smaller than a piece.
+    let body: Vec<u8> = (0..PART_SIZE + 1_000).map(|n| n as u8).collect();
+    let key = "year=2026/hour=07/part-a.parquet";
+    let pending = store.pending(key, &body).await;
+    assert!(matches!(
+        store.read(key).await,
+        Err(StoreError::NotFound { .. })
+    ));
+    let open = store.files.open_uploads().await.unwrap();
+    let open: Vec<_> = open.into_iter().filter(|u| u.key.0 == key).collect();
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].id, pending.upload.id);
+
+    store.files.finalize(&pending).await.unwrap();
+    assert_eq!(store.read(key).await.unwrap(), body);
+    store
+        .files
+        .finalize(&pending)
+        .await
+        .expect("finalizing is idempotent");
+    assert_eq!(store.read(key).await.unwrap(), body);
+    let open = store.files.open_uploads().await.unwrap();
+    assert!(open.iter().all(|u| u.key.0 != key), "{open:?}");
+}
+
+async fn a_pending_file_is_finalized_by_another_process_from_its_committable(store: &Subject) {
+    let pending = store.pending("moved.parquet", b"body").await;
+    let text = serde_json::to_string(&pending).unwrap();
+    let read_back = serde_json::from_str(&text).unwrap();
+    store.files.finalize(&read_back).await.unwrap();
+    assert_eq!(store.read("moved.parquet").await.unwrap(), "body");
+}
+
+async fn a_foreign_file_at_the_key_is_never_taken_for_ours(store: &Subject) {
+    let pending = store.pending("foreign.parquet", b"ours").await;
+    store.files.abort(&pending.upload).await.unwrap();
+    let key = Key::new("foreign.parquet");
+    store
+        .objects
+        .put_if_absent(&key, Bytes::from("them"))
+        .await
+        .unwrap();
+    let result = store.files.finalize(&pending).await;
+    assert!(
+        matches!(result, Err(StoreError::Foreign { .. })),
+        "{result:?}"
+    );
+    assert_eq!(store.read("foreign.parquet").await.unwrap(), "them");
+}
+
+async fn an_aborted_upload_is_gone_and_says_so(store: &Subject) {
+    let pending = store.pending("aborted.parquet", b"body").await;
+    store.files.abort(&pending.upload).await.unwrap();
+    store
+        .files
+        .abort(&pending.upload)
+        .await
+        .expect("aborting is idempotent");
+    let result = store.files.finalize(&pending).await;
+    assert!(
+        matches!(result, Err(StoreError::UploadGone { .. })),
+        "{result:?}"
+    );
+    let part = store
+        .files
+        .put_part(&pending.upload, 0, 0, Bytes::from("late"))
+        .await;
+    assert!(
+        matches!(part, Err(StoreError::UploadGone { .. })),
+        "{part:?}"
+    );
+}
+
+async fn aborting_a_finalized_upload_leaves_the_file(store: &Subject) {
+    let pending = store.pending("kept.parquet", b"body").await;
+    store.files.finalize(&pending).await.unwrap();
+    store.files.abort(&pending.upload).await.unwrap();
+    assert_eq!(store.read("kept.parquet").await.unwrap(), "body");
+}
+
+async fn a_piece_that_is_put_again_changes_nothing(store: &Subject) {
+    let upload = store.files.begin(&Key::new("again.parquet")).await.unwrap();
+    let mut parts = Vec::new();
+    for _ in 0..2 {
+        let part = store
+            .files
+            .put_part(&upload, 0, 0, Bytes::from("body"))
+            .await;
+        parts = vec![part.unwrap()];
+    }
+    let pending = store.files.seal(&upload, parts, 4).await.unwrap();
+    store.files.finalize(&pending).await.unwrap();
+    assert_eq!(store.read("again.parquet").await.unwrap(), "body");
+}
+
+macro_rules! suite {
+    ($($test:ident),* $(,)?) => {
+        mod on_local_files {
+            $(#[tokio::test]
+            async fn $test() {
+                let (subject, _folder) = super::local();
+                super::$test(&subject).await;
+            })*
+        }
+
+        mod on_s3 {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&super::s3().await).await;
+            })*
+        }
+    };
+}
+
+suite!(
+    the_first_put_wins,
+    of_many_puts_at_once_one_wins,
+    children_are_listed_by_their_beginning,
+    what_is_not_there_is_not_found,
+    a_pending_file_is_invisible_until_it_is_finalized,
+    a_pending_file_is_finalized_by_another_process_from_its_committable,
+    a_foreign_file_at_the_key_is_never_taken_for_ours,
+    an_aborted_upload_is_gone_and_says_so,
+    aborting_a_finalized_upload_leaves_the_file,
+    a_piece_that_is_put_again_changes_nothing,
+);
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_refused_at_once() {
+    let (_, folder) = local();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refused = LocalStore::open(&file.join("below"));
+    assert!(
+        matches!(refused, Err(StoreError::Denied { .. })),
+        "{refused:?}"
+    );
+}

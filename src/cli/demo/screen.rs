@@ -1,0 +1,107 @@
+//! A few lines that show what happens as it happens; on a terminal in place, elsewhere one line
+//! for each checkpoint.
+#![allow(clippy::print_stdout, reason = "the demo is made to be watched")]
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use bytesize::ByteSize;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::Folder;
+use crate::ids::CheckpointId;
+use crate::jobs::lineage::Environment;
+
+pub struct Screen {
+    lines: MultiProgress,
+    produced: ProgressBar,
+    archived: ProgressBar,
+    checkpoint: ProgressBar,
+    started: Instant,
+    last: Cell<Option<(CheckpointId, Instant)>>,
+}
+
+impl Screen {
+    pub fn start(folder: &Folder, rate: u64) -> Self {
+        let latest = folder.latest.display();
+        println!("lineage demo: {rate} records a second through a broker in this process");
+        println!("  The broker is librdkafka's mock: in memory, some 5 MiB a partition. It is for");
+        println!("  trying things out; everything behind it is the service as it is.");
+        println!("  Files:  {latest}/  (a checkpoint every 5 s; stop with Ctrl-C)");
+        println!("  Look:   cat {latest}/write-ahead-commit-log/chk-1/subtask-*.csv");
+        println!();
+        let lines = MultiProgress::new();
+        // Nothing in the template is wrong; the plain style is the fallback all the same.
+        let style = ProgressStyle::with_template("  {prefix:<11}{msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let line = |name: &'static str| {
+            let line = lines.add(ProgressBar::new_spinner().with_style(style.clone()));
+            line.with_prefix(name)
+        };
+        Self {
+            produced: line("produced"),
+            archived: line("archived"),
+            checkpoint: line("checkpoint"),
+            lines,
+            started: Instant::now(),
+            last: Cell::new(None),
+        }
+    }
+
+    pub fn show(&self, produced: u64, env: &Environment) {
+        let durable = env.progress.durable();
+        let consumed = env.progress.consumed();
+        let seconds = self.started.elapsed().as_secs();
+        let lag = produced.saturating_sub(consumed);
+        let waiting = consumed.saturating_sub(durable.rows + durable.dropped);
+        self.produced
+            .set_message(format!("{produced} records in {seconds} s"));
+        let mut archived = format!(
+            "{} records in {} files; {waiting} wait for the next checkpoint, lag {lag}",
+            durable.rows, durable.files
+        );
+        if env.patience.health.degraded() {
+            archived.push_str("  DEGRADED");
+        }
+        self.archived.set_message(archived);
+        let Some(last) = durable.last else {
+            self.checkpoint.set_message("none yet");
+            return;
+        };
+        let at = match self.last.get() {
+            Some((id, at)) if id == last.id => at,
+            _ => {
+                self.last.set(Some((last.id, Instant::now())));
+                if self.lines.is_hidden() {
+                    println!(
+                        "chk-{}: {} records in {} files; produced {produced}, lag {lag}",
+                        last.id, last.rows, last.files
+                    );
+                }
+                Instant::now()
+            }
+        };
+        self.checkpoint.set_message(format!(
+            "chk-{}: {} records, {} files, {}, took {} ms, {} s ago",
+            last.id,
+            last.rows,
+            last.files,
+            ByteSize(last.bytes),
+            last.duration.as_millis(),
+            at.elapsed().as_secs()
+        ));
+    }
+
+    pub fn say(&self, text: &str) {
+        if self.lines.is_hidden() || self.lines.println(format!("  {text}")).is_err() {
+            println!("{text}");
+        }
+    }
+
+    /// Leaves the last state of the lines standing.
+    pub fn finish(&self) {
+        for line in [&self.produced, &self.archived, &self.checkpoint] {
+            line.abandon();
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! One simulated process of the job: its tasks, its subtasks, and how it starts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::task::{ArcWake, waker};
+use tokio::sync::mpsc;
+
+use super::chain::{SimOperator, SimSource, SimWriter, Topic};
+use super::store::{Shared, SimStore};
+use crate::checkpoint::coordinator::{Coordinator, Rhythm};
+use crate::checkpoint::driver::{Driver, DriverError, Event, OffsetCommitter, Subtasks};
+use crate::checkpoint::log::{CheckpointLog, LogError};
+use crate::checkpoint::slot::JobIdentity;
+use crate::clock::{Clock, EpochMillis};
+use crate::commit_log::CommitLog;
+use crate::ids::{NextOffset, Split, SubtaskIndex};
+use crate::recovery::execute::{Recovery, RecoveryError, Started};
+use crate::runtime::budget::Budget;
+use crate::runtime::health::Health;
+use crate::runtime::progress::Progress;
+use crate::runtime::retry::Patience;
+use crate::runtime::subtask::{Command, Subtask};
+use crate::sink::upload::Uploader;
+use crate::source::SplitStart;
+use crate::source::kafka::Watermarks;
+use crate::store::{Root, Stores};
+
+pub const PARALLELISM: u32 = 2;
+pub const TOPIC: &str = "t";
+
+/// The time of the simulation; sleepers are woken when the schedule lets time pass.
+#[derive(Default)]
+pub struct SimClock {
+    pub now: Mutex<Duration>,
+    pub sleepers: Mutex<Vec<(Duration, tokio::sync::oneshot::Sender<()>)>>,
+}
+
+#[async_trait]
+impl Clock for SimClock {
+    fn wall(&self) -> EpochMillis {
+        EpochMillis(1_700_000_000_000 + self.monotonic().as_millis() as i64)
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.now.lock().expect("no check has failed before")
+    }
+
+    async fn sleep(&self, time: Duration) {
+        let (wake, woken) = tokio::sync::oneshot::channel();
+        let at = self.monotonic() + time;
+        self.sleepers.lock().expect("as above").push((at, wake));
+        let _ = woken.await;
+    }
+}
+
+pub struct Flag(AtomicBool);
+
+impl ArcWake for Flag {
+    fn wake_by_ref(flag: &Arc<Self>) {
+        flag.0.store(true, Ordering::Relaxed);
+    }
+}
+
+pub struct Task {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ready: Arc<Flag>,
+    done: bool,
+}
+
+impl Task {
+    pub fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            future: Box::pin(future),
+            ready: Arc::new(Flag(AtomicBool::new(true))),
+            done: false,
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        !self.done && self.ready.0.load(Ordering::Relaxed)
+    }
+
+    pub fn poll(&mut self) {
+        self.ready.0.store(false, Ordering::Relaxed);
+        let waker = waker(self.ready.clone());
+        let poll = self.future.as_mut().poll(&mut Context::from_waker(&waker));
+        self.done = poll == Poll::Ready(());
+    }
+}
+
+pub type SimSubtask = Subtask<SimSource, SimOperator, SimWriter>;
+
+/// What a process's tasks share with the schedule.
+#[derive(Default)]
+pub struct Inside {
+    pub subtasks: Vec<SimSubtask>,
+    pub commands: Vec<VecDeque<Command>>,
+    /// Tasks that want to be started.
+    pub spawned: Vec<Task>,
+    pub ended: Option<Result<(), End>>,
+    pub events: Option<mpsc::UnboundedSender<Event>>,
+}
+
+#[derive(Debug)]
+pub enum End {
+    Recovery(RecoveryError),
+    Driver(DriverError),
+}
+
+impl End {
+    /// Being fenced is the one error that a schedule may lead to.
+    pub fn is_fencing(&self) -> bool {
+        matches!(
+            self,
+            End::Recovery(RecoveryError::Log(LogError::Fenced { .. }))
+                | End::Driver(DriverError::Log(LogError::Fenced { .. }))
+        )
+    }
+}
+
+pub struct Process {
+    pub tasks: Vec<Task>,
+    pub inside: Arc<Mutex<Inside>>,
+    pub paused: bool,
+}
+
+struct SimSubtasks(Arc<Mutex<Inside>>);
+
+impl Subtasks for SimSubtasks {
+    fn send(&self, subtask: SubtaskIndex, command: Command) {
+        let mut inside = self.0.lock().expect("no check has failed before");
+        inside.commands[subtask.0 as usize].push_back(command);
+    }
+
+    fn parallelism(&self) -> u32 {
+        PARALLELISM
+    }
+}
+
+/// Commits nothing: nothing depends on it.
+struct NoOffsets;
+
+#[async_trait]
+impl OffsetCommitter for NoOffsets {
+    async fn commit(&self, _next_offsets: &BTreeMap<Split, NextOffset>) {}
+}
+
+/// What all processes have in common.
+#[derive(Clone)]
+pub struct Outside {
+    pub shared: Arc<Mutex<Shared>>,
+    pub clock: Arc<SimClock>,
+    pub topic: Topic,
+}
+
+impl Outside {
+    fn root(&self, root: &'static str) -> Arc<SimStore> {
+        Arc::new(SimStore {
+            root,
+            shared: self.shared.clone(),
+        })
+    }
+}
+
+impl Process {
+    pub fn start(outside: Outside) -> Self {
+        let inside = Arc::new(Mutex::new(Inside::default()));
+        let main = {
+            let inside = inside.clone();
+            async move {
+                let end = run(outside, inside.clone()).await;
+                inside.lock().expect("no check has failed before").ended = Some(end);
+            }
+        };
+        Self {
+            tasks: vec![Task::new(main)],
+            inside,
+            paused: false,
+        }
+    }
+}
+
+async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
+    let patience = Patience {
+        clock: outside.clock.clone(),
+        health: Arc::new(Health::default()),
+    };
+    let stores = Stores {
+        output: outside.root("output"),
+        dropped: outside.root("dropped"),
+        commit_log: outside.root("wal"),
+        checkpoints: outside.root("log"),
+    };
+    let log = CheckpointLog::new(stores.checkpoints.clone(), patience.clone());
+    let commit_log = CommitLog::new(stores.commit_log.clone(), patience.clone());
+    let splits: BTreeMap<_, _> = {
+        let ends = outside.topic.lock().expect("no check has failed before");
+        let marks = |end: i64| Watermarks {
+            earliest: NextOffset(0),
+            end: NextOffset(end),
+        };
+        ends.iter()
+            .map(|(&p, &end)| (Split::new(TOPIC, p), marks(end)))
+            .collect()
+    };
+    let identity = JobIdentity {
+        cluster: "c".into(),
+        topic: TOPIC.into(),
+        output: "output".into(),
+        dropped: "dropped".into(),
+        commit_log: "wal".into(),
+        schema_sha256: "0".into(),
+    };
+    let recovery = Recovery {
+        log: &log,
+        commit_log: &commit_log,
+        stores: &stores,
+        patience: &patience,
+        identity: &identity,
+        splits: &splits,
+        allow_lost_offsets: false,
+    };
+    let started = recovery.start().await.map_err(End::Recovery)?;
+    let (events, receive_events) = mpsc::unbounded_channel();
+    let progress = Arc::new(Progress::default());
+    for index in (0..PARALLELISM).map(SubtaskIndex) {
+        let (uploader, commands) = mpsc::unbounded_channel();
+        let upload = Uploader {
+            subtask: index,
+            stores: stores.clone(),
+            commit_log: commit_log.clone(),
+            patience: patience.clone(),
+            commands,
+            events: events.clone(),
+        };
+        let subtask = subtask(index, &started, &outside, uploader, progress.clone());
+        let mut inside = inside.lock().expect("no check has failed before");
+        inside.spawned.push(Task::new(upload.run()));
+        inside.subtasks.push(subtask);
+        inside.commands.push(VecDeque::new());
+    }
+    inside.lock().expect("no check has failed before").events = Some(events);
+    let driver = Driver {
+        coordinator: Coordinator::new(
+            &started.record,
+            started.owner.clone(),
+            Rhythm {
+                interval: Duration::from_secs(10),
+                min_pause: Duration::from_secs(1),
+                timeout: Duration::from_secs(60),
+            },
+            PARALLELISM,
+            started.next_offsets.clone(),
+            patience.clock.monotonic(),
+        ),
+        own: started.record,
+        log,
+        stores,
+        patience,
+        subtasks: Arc::new(SimSubtasks(inside)),
+        offsets: Arc::new(NoOffsets),
+        progress,
+        events: receive_events,
+    };
+    driver.run().await.map_err(End::Driver)
+}
+
+fn subtask(
+    index: SubtaskIndex,
+    started: &Started,
+    outside: &Outside,
+    uploader: mpsc::UnboundedSender<crate::sink::upload::Command>,
+    progress: Arc<Progress>,
+) -> SimSubtask {
+    let budget = Budget::new(200);
+    let writer = |root| SimWriter {
+        root,
+        job: started.owner.job.clone(),
+        generation: started.owner.generation,
+        subtask: index,
+        uploader: uploader.clone(),
+        budget: budget.clone(),
+        sequence: 0,
+        open: None,
+        rolled: Vec::new(),
+    };
+    let own = started.next_offsets.iter();
+    let own = own.filter(|(split, _)| split.subtask(PARALLELISM) == index);
+    let starts = own.map(|(split, &from)| SplitStart {
+        split: split.clone(),
+        from,
+        until: None,
+    });
+    let mut subtask = Subtask {
+        index,
+        source: SimSource::new(outside.topic.clone()),
+        operator: SimOperator,
+        output: writer(Root::Output),
+        dropped: writer(Root::Dropped),
+        uploader: uploader.clone(),
+        clock: outside.clock.clone(),
+        budget: budget.clone(),
+        progress,
+        open: started.record.id.next(),
+        bounded: true,
+        end_reported: false,
+        finished: false,
+    };
+    let splits = Command::AddSplits(starts.collect());
+    subtask.command(splits).expect("splits can be added");
+    subtask
+}

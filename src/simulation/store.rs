@@ -1,0 +1,282 @@
+//! A store that answers when the schedule says so.
+//!
+//! Every call is a request on its way. The schedule applies it and answers, applies it and loses
+//! the answer, or fails it; all of that also after the process that sent it has died.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::store::{Committable, Key, Objects, PartFiles, Proof, Put, StoreError, Upload};
+
+/// What the store holds.
+#[derive(Default)]
+pub struct Contents {
+    /// By root and key: slots and commit-log files.
+    pub objects: BTreeMap<String, Bytes>,
+    /// Visible files, by root and key.
+    pub files: BTreeMap<String, File>,
+    pub uploads: BTreeMap<String, OpenUpload>,
+    next_upload: u64,
+    /// Counts changes, so that checks run only after one.
+    pub version: u64,
+}
+
+pub struct File {
+    pub body: Vec<u8>,
+    pub token: String,
+}
+
+#[derive(Clone)]
+pub struct OpenUpload {
+    pub path: String,
+    parts: BTreeMap<usize, Bytes>,
+}
+
+/// How a request ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Answered,
+    /// Done, but reported as failed.
+    AnswerLost,
+    /// Not done.
+    Failed,
+}
+
+type Apply = Box<dyn FnOnce(&mut Contents, Fate) + Send>;
+
+pub struct Request {
+    pub what: String,
+    apply: Apply,
+}
+
+impl Request {
+    pub fn end(self, contents: &mut Contents, fate: Fate) {
+        (self.apply)(contents, fate);
+    }
+}
+
+#[derive(Default)]
+pub struct Shared {
+    pub contents: Contents,
+    pub requests: Vec<Request>,
+}
+
+/// One root of the store; all roots share contents and requests.
+#[derive(Clone)]
+pub struct SimStore {
+    pub root: &'static str,
+    pub shared: Arc<Mutex<Shared>>,
+}
+
+impl SimStore {
+    pub fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no check has failed before")
+    }
+
+    fn path(&self, key: &Key) -> String {
+        format!("{}/{key}", self.root)
+    }
+
+    fn not_found(&self, key: &Key) -> StoreError {
+        StoreError::NotFound {
+            url: self.path(key),
+        }
+    }
+
+    async fn request<T: Send + 'static>(
+        &self,
+        what: String,
+        apply: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (send, answer) = oneshot::channel();
+        let name = what.clone();
+        let apply = move |contents: &mut Contents, fate: Fate| {
+            let result = match fate {
+                Fate::Failed => None,
+                Fate::Answered => Some(apply(contents)),
+                Fate::AnswerLost => {
+                    let _ = apply(contents);
+                    None
+                }
+            };
+            let lost = || Err(StoreError::unavailable("asking", name, "no answer"));
+            // Unheard when the process has died meanwhile.
+            let _ = send.send(result.unwrap_or_else(lost));
+        };
+        self.lock().requests.push(Request {
+            what,
+            apply: Box::new(apply),
+        });
+        answer.await.expect("every request ends")
+    }
+}
+
+#[async_trait]
+impl Objects for SimStore {
+    fn url(&self, key: &Key) -> String {
+        self.path(key)
+    }
+
+    async fn put_if_absent(&self, key: &Key, body: Bytes) -> Result<Put, StoreError> {
+        let path = self.path(key);
+        self.request(format!("put {path}"), move |contents| {
+            if contents.objects.contains_key(&path) {
+                return Ok(Put::Exists);
+            }
+            contents.objects.insert(path, body);
+            contents.version += 1;
+            Ok(Put::Created)
+        })
+        .await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Bytes, StoreError> {
+        let (path, missing) = (self.path(key), self.not_found(key));
+        self.request(format!("get {path}"), move |contents| {
+            contents.objects.get(&path).cloned().ok_or(missing)
+        })
+        .await
+    }
+
+    async fn list(&self, folder: &str, beginning: &str) -> Result<Vec<String>, StoreError> {
+        assert_eq!(folder, "", "only roots are listed");
+        let prefix = format!("{}/{beginning}", self.root);
+        let root = format!("{}/", self.root);
+        self.request(format!("list {prefix}"), move |contents| {
+            let paths = contents.objects.keys().filter(|p| p.starts_with(&prefix));
+            let children = paths.filter_map(|p| p.strip_prefix(&root)?.split('/').next());
+            let mut names: Vec<_> = children.map(str::to_owned).collect();
+            names.dedup();
+            Ok(names)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        let path = self.path(key);
+        self.request(format!("delete {path}"), move |contents| {
+            contents.objects.remove(&path);
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl PartFiles for SimStore {
+    fn url(&self, key: &Key) -> String {
+        self.path(key)
+    }
+
+    async fn begin(&self, key: &Key) -> Result<Upload, StoreError> {
+        let (path, key) = (self.path(key), key.clone());
+        self.request(format!("begin {path}"), move |contents| {
+            contents.next_upload += 1;
+            let id = format!("u{}", contents.next_upload);
+            let upload = OpenUpload {
+                path,
+                parts: BTreeMap::new(),
+            };
+            contents.uploads.insert(id.clone(), upload);
+            Ok(Upload {
+                key,
+                token: id.clone(),
+                id,
+            })
+        })
+        .await
+    }
+
+    async fn put_part(
+        &self,
+        upload: &Upload,
+        index: usize,
+        _offset: u64,
+        data: Bytes,
+    ) -> Result<String, StoreError> {
+        let (path, id) = (self.path(&upload.key), upload.id.clone());
+        self.request(
+            format!("part {index} of {path}"),
+            move |contents| match contents.uploads.get_mut(&id) {
+                Some(upload) => {
+                    upload.parts.insert(index, data);
+                    Ok(format!("{id}-{index}"))
+                }
+                None => Err(StoreError::UploadGone { url: path }),
+            },
+        )
+        .await
+    }
+
+    async fn seal(
+        &self,
+        upload: &Upload,
+        parts: Vec<String>,
+        size: u64,
+    ) -> Result<Committable, StoreError> {
+        Ok(Committable {
+            upload: upload.clone(),
+            size,
+            proof: Proof::S3 { parts },
+        })
+    }
+
+    async fn finalize(&self, committable: &Committable) -> Result<(), StoreError> {
+        let (path, upload) = (
+            self.path(&committable.upload.key),
+            committable.upload.clone(),
+        );
+        let size = committable.size;
+        self.request(format!("complete {path}"), move |contents| {
+            if let Some(file) = contents.files.get(&path) {
+                let ours = file.token == upload.token && file.body.len() as u64 == size;
+                return if ours {
+                    Ok(())
+                } else {
+                    Err(StoreError::Foreign { url: path })
+                };
+            }
+            let Some(open) = contents.uploads.remove(&upload.id) else {
+                return Err(StoreError::UploadGone { url: path });
+            };
+            let body = open.parts.into_values().flatten().collect();
+            let file = File {
+                body,
+                token: upload.token,
+            };
+            contents.files.insert(path, file);
+            contents.version += 1;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn open_uploads(&self) -> Result<Vec<Upload>, StoreError> {
+        let root = format!("{}/", self.root);
+        self.request(format!("list uploads of {root}"), move |contents| {
+            let open = contents.uploads.iter();
+            let open = open.filter_map(|(id, upload)| {
+                Some(Upload {
+                    key: Key::new(upload.path.strip_prefix(&root)?),
+                    id: id.clone(),
+                    token: String::new(),
+                })
+            });
+            Ok(open.collect())
+        })
+        .await
+    }
+
+    async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
+        let id = upload.id.clone();
+        self.request(format!("abort {id}"), move |contents| {
+            contents.uploads.remove(&id);
+            Ok(())
+        })
+        .await
+    }
+}

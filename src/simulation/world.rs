@@ -1,0 +1,317 @@
+//! The schedule: which of all the things that can happen next, happens.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::chain::is_marker;
+use super::checks::{Checker, visible_rows};
+use super::process::{Inside, Outside, Process, SimClock};
+use super::store::{Fate, Shared};
+use crate::checkpoint::driver::{ChainError, Event};
+use crate::runtime::subtask::Step;
+
+/// Which faults a schedule has.
+#[derive(Debug, Clone, Copy)]
+pub struct Faults {
+    /// Requests fail, and answers are lost.
+    pub store: bool,
+    /// Processes die and are started again.
+    pub crashes: bool,
+    /// Further processes are started beside, and processes are paused.
+    pub rivals: bool,
+}
+
+impl Faults {
+    pub const NONE: Self = Self {
+        store: false,
+        crashes: false,
+        rivals: false,
+    };
+}
+
+/// Choices with faults; some dozen checkpoints.
+const STEPS_WITH_FAULTS: usize = 1_500;
+/// Choices after which a schedule without faults counts as stuck.
+const STEPS_TO_THE_END: usize = 60_000;
+const RIVALS: usize = 3;
+
+pub struct World {
+    rng: Rng,
+    faults: Faults,
+    outside: Outside,
+    processes: Vec<Process>,
+    checker: Checker,
+    /// Nothing more is produced; who has read everything takes a last checkpoint.
+    closing: bool,
+    /// Hash of all choices.
+    trace: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, faults: Faults) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let partitions = rng.i32(1..=4);
+        let ends: BTreeMap<_, _> = (0..partitions).map(|p| (p, 0)).collect();
+        let outside = Outside {
+            shared: Arc::new(Mutex::new(Shared::default())),
+            clock: Arc::new(SimClock::default()),
+            topic: Arc::new(Mutex::new(ends)),
+        };
+        Self {
+            processes: vec![Process::start(outside.clone())],
+            rng,
+            faults,
+            outside,
+            checker: Checker::default(),
+            closing: false,
+            trace: 0,
+        }
+    }
+
+    pub fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    pub fn run_with_faults(&mut self) {
+        for _ in 0..STEPS_WITH_FAULTS {
+            self.produce();
+            if self.faults.crashes && self.rng.u32(..300) == 0 {
+                let victim = self.rng.usize(..self.processes.len());
+                self.note(victim as u64 + 1_000);
+                self.processes.remove(victim);
+            }
+            if self.faults.rivals {
+                self.pause_or_resume();
+            }
+            let rival = self.faults.rivals && self.rng.u32(..400) == 0;
+            if self.processes.is_empty() || (rival && self.processes.len() < RIVALS) {
+                self.note(2_000);
+                self.processes.push(Process::start(self.outside.clone()));
+            }
+            self.step(self.faults.store);
+        }
+    }
+
+    /// No more faults: everybody is resumed, one more process is started, and the newest one must
+    /// archive everything and end by itself.
+    pub fn run_to_the_end(&mut self) {
+        self.closing = true;
+        for process in &mut self.processes {
+            process.paused = false;
+        }
+        self.processes.push(Process::start(self.outside.clone()));
+        for _ in 0..STEPS_TO_THE_END {
+            if self.processes.is_empty() {
+                return self.check_all_archived();
+            }
+            self.step(false);
+        }
+        panic!("no progress: {} processes are left", self.processes.len());
+    }
+
+    fn check_all_archived(&self) {
+        let shared = self.shared();
+        let visible = visible_rows(&shared.contents);
+        let ends = self
+            .outside
+            .topic
+            .lock()
+            .expect("no check has failed before");
+        for (&partition, &end) in ends.iter() {
+            for offset in (0..end).filter(|o| !is_marker(*o)) {
+                assert!(
+                    visible.contains(&(partition, offset)),
+                    "{partition} {offset} is missing"
+                );
+            }
+        }
+        let newest = self.checker.newest().expect("there are slots");
+        for saved in &newest.next_offsets {
+            assert_eq!(
+                saved.next_offset.0, ends[&saved.split.partition],
+                "no phantom lag"
+            );
+        }
+        assert!(
+            shared
+                .contents
+                .uploads
+                .values()
+                .all(|u| u.path.contains(&format!("-{}-", newest.generation))),
+            "uploads of older generations are left"
+        );
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.outside
+            .shared
+            .lock()
+            .expect("no check has failed before")
+    }
+
+    fn note(&mut self, choice: u64) {
+        self.trace = self
+            .trace
+            .wrapping_mul(0x0100_0000_01b3)
+            .wrapping_add(choice);
+    }
+
+    fn produce(&mut self) {
+        if self.rng.u32(..20) == 0 {
+            let mut ends = self
+                .outside
+                .topic
+                .lock()
+                .expect("no check has failed before");
+            let count = ends.len();
+            if let Some(end) = ends.values_mut().nth(self.rng.usize(..count)) {
+                *end += self.rng.i64(1..6);
+            }
+        }
+    }
+
+    fn pause_or_resume(&mut self) {
+        if !self.processes.is_empty() && self.rng.u32(..100) == 0 {
+            let place = self.rng.usize(..self.processes.len());
+            let process = &mut self.processes[place];
+            process.paused = !process.paused;
+        }
+    }
+
+    /// One thing happens.
+    fn step(&mut self, store_faults: bool) {
+        let choice = self.rng.u32(..10);
+        self.note(u64::from(choice));
+        let happened = match choice {
+            0..=4 => self.poll_a_task(),
+            5 | 6 => self.end_a_request(store_faults),
+            7 | 8 => self.step_a_subtask(),
+            _ => false,
+        };
+        if !happened && !self.poll_a_task() && !self.end_a_request(store_faults) {
+            self.step_a_subtask();
+            self.let_time_pass();
+        }
+        self.bury();
+        let Self {
+            checker, outside, ..
+        } = self;
+        let shared = outside.shared.lock().expect("no check has failed before");
+        checker.check(&shared.contents);
+    }
+
+    fn poll_a_task(&mut self) -> bool {
+        let mut ready = Vec::new();
+        for (p, process) in self.processes.iter().enumerate().filter(|(_, p)| !p.paused) {
+            let tasks = process.tasks.iter().enumerate();
+            ready.extend(tasks.filter(|(_, t)| t.is_ready()).map(|(t, _)| (p, t)));
+        }
+        let Some(&(process, task)) = self.rng.choice(&ready) else {
+            return false;
+        };
+        let process = &mut self.processes[process];
+        process.tasks[task].poll();
+        let spawned = std::mem::take(&mut inside(process).spawned);
+        process.tasks.extend(spawned);
+        true
+    }
+
+    fn end_a_request(&mut self, faults: bool) -> bool {
+        let fate = match self.rng.u32(..10) {
+            0 if faults => Fate::AnswerLost,
+            1 if faults => Fate::Failed,
+            _ => Fate::Answered,
+        };
+        let mut shared = self
+            .outside
+            .shared
+            .lock()
+            .expect("no check has failed before");
+        if shared.requests.is_empty() {
+            return false;
+        }
+        let place = self.rng.usize(..shared.requests.len());
+        let request = shared.requests.remove(place);
+        let length = request.what.len() as u64;
+        request.end(&mut shared.contents, fate);
+        drop(shared);
+        self.note(length * 10 + fate as u64);
+        true
+    }
+
+    fn step_a_subtask(&mut self) -> bool {
+        let awake: Vec<_> = (0..self.processes.len())
+            .filter(|&p| !self.processes[p].paused)
+            .collect();
+        let Some(&process) = self.rng.choice(&awake) else {
+            return false;
+        };
+        let mut guard = inside(&self.processes[process]);
+        let inside = &mut *guard;
+        if inside.subtasks.is_empty() || inside.ended.is_some() {
+            return false;
+        }
+        let place = self.rng.usize(..inside.subtasks.len());
+        let subtask = &mut inside.subtasks[place];
+        let result = match inside.commands[place].pop_front() {
+            Some(command) => subtask.command(command).map(|()| Step::Idle),
+            None => subtask.step(Duration::ZERO),
+        };
+        let events = inside.events.as_ref().expect("set with the subtasks");
+        match result {
+            Ok(Step::ReachedEnd) if self.closing => {
+                let _ = events.send(Event::ReachedEnd(subtask.index));
+            }
+            // There will be more.
+            Ok(Step::ReachedEnd) => subtask.end_reported = false,
+            Ok(_) => {}
+            Err(error) => {
+                let _ = events.send(Event::Failed {
+                    subtask: subtask.index,
+                    error: ChainError::from(error),
+                });
+            }
+        }
+        true
+    }
+
+    /// Jumps to the first sleeper; the schedule does that also while others could go on.
+    fn let_time_pass(&mut self) {
+        let clock = &self.outside.clock;
+        let mut sleepers = clock.sleepers.lock().expect("no check has failed before");
+        sleepers.retain(|(_, wake)| !wake.is_closed());
+        let Some(&at) = sleepers.iter().map(|(at, _)| at).min() else {
+            return;
+        };
+        let mut now = clock.now.lock().expect("as above");
+        *now = at.max(*now);
+        let (due, later) = std::mem::take(&mut *sleepers)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(due, _)| *due <= at);
+        *sleepers = later;
+        drop((now, sleepers));
+        for (_, wake) in due {
+            let _ = wake.send(());
+        }
+    }
+
+    /// Removes processes that have ended; only fencing may end one, or the end of its work.
+    fn bury(&mut self) {
+        self.processes
+            .retain(|process| match &inside(process).ended {
+                None => true,
+                Some(Ok(())) => false,
+                Some(Err(end)) => {
+                    assert!(end.is_fencing(), "a process ended: {end:?}");
+                    false
+                }
+            });
+    }
+}
+
+fn inside(process: &Process) -> MutexGuard<'_, Inside> {
+    process.inside.lock().expect("no check has failed before")
+}
