@@ -1,11 +1,12 @@
 //! Shows a run: a bar on a terminal, a line every few seconds elsewhere. All of it on stderr.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use data_generator::{Progress, Settings};
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 const REDRAW: Duration = Duration::from_millis(200);
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -24,10 +25,10 @@ impl Display {
         let bar = match (terminal, settings.count) {
             (false, _) => ProgressBar::hidden(),
             (true, Some(count)) => ProgressBar::new(count).with_style(style(
-                "{wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left",
+                "{wide_bar} {human_pos} of {human_len}, {rate}, {eta} left",
             )),
             (true, None) => ProgressBar::new_spinner()
-                .with_style(style("{spinner} {human_pos} records, {per_sec}, {elapsed}")),
+                .with_style(style("{spinner} {human_pos} records, {rate}, {elapsed}")),
         };
         Self { bar, terminal }
     }
@@ -76,7 +77,12 @@ pub fn rate(records: u64, elapsed: Duration) -> u64 {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            // Writing to the terminal's own line cannot fail in a way that matters.
+            let _ = write!(out, "{}/s", HumanCount(state.per_sec().round() as u64));
+        })
 }
 
 #[cfg(test)]
