@@ -4,7 +4,7 @@ FROM rust:1.95-bookworm AS builder
 WORKDIR /build
 
 # The dependencies, in a layer of their own that changes with the manifests only: built with sources that are
-# empty. Five minutes on two cores, which a change of our own code does not cost again.
+# empty. They take most of the time, and a change of our own code does not build them again.
 COPY Cargo.toml Cargo.lock ./
 COPY data-generator/Cargo.toml data-generator/
 RUN mkdir -p src data-generator/src \
