@@ -28,7 +28,9 @@ impl FromStr for Location {
         match url.scheme() {
             "s3" => {
                 let s3_bucket = url.host_str().unwrap_or_default().to_owned();
-                let prefix = url.path().trim_matches('/').to_owned();
+                let path = url.path();
+                let prefix = path.strip_prefix('/').unwrap_or(path);
+                let prefix = prefix.strip_suffix('/').unwrap_or(prefix).to_owned();
                 if s3_bucket.is_empty() {
                     return Err(format!("'{text}' names no S3 bucket; {help}"));
                 }

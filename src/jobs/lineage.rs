@@ -1,6 +1,5 @@
 //! The lineage job: Kafka → decode → enrich → Parquet, with the commit log.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 
@@ -14,7 +13,7 @@ use crate::checkpoint::log::CheckpointLog;
 use crate::checkpoint::slot::JobIdentity;
 use crate::commit_log::CommitLog;
 use crate::config::Settings;
-use crate::ids::{Split, SubtaskIndex};
+use crate::ids::SubtaskIndex;
 use crate::recovery::execute::{Recovery, Started};
 use crate::runtime::budget::Budget;
 use crate::runtime::progress::Progress;
@@ -24,7 +23,7 @@ use crate::runtime::thread;
 use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
 use crate::source::SplitStart;
-use crate::source::kafka::{Cluster, KafkaReader, Watermarks};
+use crate::source::kafka::{Cluster, KafkaReader};
 use crate::store::{Root, Stores};
 use crate::transform::DecodeAndEnrich;
 
@@ -45,7 +44,6 @@ struct Run<'a> {
     log: CheckpointLog,
     commit_log: CommitLog,
     cluster: Arc<Cluster>,
-    splits: BTreeMap<Split, Watermarks>,
     started: Started,
 }
 
@@ -78,7 +76,6 @@ impl<'a> Run<'a> {
             commit_log: settings.paths.commit_log.to_string(),
             schema_sha256: settings.schema.sha256(),
         };
-        let splits = open::splits(&cluster, &settings.topic, &patience).await?;
         let log = CheckpointLog::new(stores.checkpoints.clone(), patience.clone());
         let commit_log = CommitLog::new(stores.commit_log.clone(), patience.clone());
         let recovery = Recovery {
@@ -87,7 +84,11 @@ impl<'a> Run<'a> {
             stores: &stores,
             patience: &patience,
             identity: &identity,
-            splits: &splits,
+            topic: &open::Topic {
+                cluster: &cluster,
+                name: &settings.topic,
+                patience: &patience,
+            },
             allow_lost_offsets: settings.allow_lost_offsets,
         };
         let started = recovery.start().await?;
@@ -98,7 +99,6 @@ impl<'a> Run<'a> {
             log,
             commit_log,
             cluster,
-            splits,
             started,
         })
     }
@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
             tokio::spawn(discover(
                 self.cluster.clone(),
                 self.settings.topic.clone(),
-                self.splits.keys().cloned().collect(),
+                self.started.splits.keys().cloned().collect(),
                 self.settings.discovery_interval,
                 patience.clone(),
                 events.clone(),
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         own.map(|(split, &from)| SplitStart {
             split: split.clone(),
             from,
-            until: (self.settings.bounded).then(|| self.splits[split].end),
+            until: (self.settings.bounded).then(|| self.started.splits[split].end),
         })
         .collect()
     }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::JobError;
 use crate::config::Settings;
 use crate::config::location::Location;
 use crate::ids::Split;
+use crate::recovery::execute::TopicLookup;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::source::kafka::{Cluster, ClusterError, Watermarks};
 use crate::store::local::LocalStore;
@@ -92,21 +95,29 @@ pub async fn cluster_id(cluster: &Arc<Cluster>, patience: &Patience) -> Result<S
     }
 }
 
-/// All splits of the topic, once it exists, with what Kafka holds of them.
-pub async fn splits(
-    cluster: &Arc<Cluster>,
-    topic: &str,
-    patience: &Patience,
-) -> Result<BTreeMap<Split, Watermarks>, JobError> {
-    let mut waiting = Waiting::new(patience);
-    loop {
-        let (cluster, name) = (cluster.clone(), topic.to_owned());
-        match tokio::task::spawn_blocking(move || watermarks(&cluster, &name)).await? {
-            Ok(splits) if splits.is_empty() => {
-                waiting.say(&format!("topic {topic} does not exist")).await;
-            }
-            Ok(splits) => return Ok(splits),
-            Err(error) => waiting.say(&with_causes(&error)).await,
+/// The topic of a cluster.
+pub struct Topic<'a> {
+    pub cluster: &'a Arc<Cluster>,
+    pub name: &'a str,
+    pub patience: &'a Patience,
+}
+
+#[async_trait]
+impl TopicLookup for Topic<'_> {
+    async fn splits(&self) -> BTreeMap<Split, Watermarks> {
+        let mut waiting = Waiting::new(self.patience);
+        loop {
+            let (cluster, name) = (self.cluster.clone(), self.name.to_owned());
+            let look = tokio::task::spawn_blocking(move || watermarks(&cluster, &name));
+            let why = match look.await {
+                Ok(Ok(splits)) if splits.is_empty() => {
+                    format!("topic {} does not exist", self.name)
+                }
+                Ok(Ok(splits)) => return splits,
+                Ok(Err(error)) => with_causes(&error),
+                Err(error) => error.to_string(),
+            };
+            waiting.say(&why).await;
         }
     }
 }

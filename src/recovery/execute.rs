@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
+
 use crate::checkpoint::coordinator::Owner;
 use crate::checkpoint::log::{Appended, CheckpointLog, LogError};
 use crate::checkpoint::slot::{JobIdentity, Slot, SlotKind};
@@ -36,6 +38,13 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
 }
 
+/// The topic as Kafka has it now.
+#[async_trait]
+pub trait TopicLookup: Send + Sync {
+    /// All its splits and what is held of them; waits until there are any.
+    async fn splits(&self) -> BTreeMap<Split, Watermarks>;
+}
+
 /// What recovery looks at and acts on.
 pub struct Recovery<'a> {
     pub log: &'a CheckpointLog,
@@ -43,7 +52,7 @@ pub struct Recovery<'a> {
     pub stores: &'a Stores,
     pub patience: &'a Patience,
     pub identity: &'a JobIdentity,
-    pub splits: &'a BTreeMap<Split, Watermarks>,
+    pub topic: &'a dyn TopicLookup,
     pub allow_lost_offsets: bool,
 }
 
@@ -53,6 +62,7 @@ pub struct Started {
     pub owner: Owner,
     pub record: Slot,
     pub next_offsets: BTreeMap<Split, NextOffset>,
+    pub splits: BTreeMap<Split, Watermarks>,
 }
 
 impl Recovery<'_> {
@@ -86,10 +96,13 @@ impl Recovery<'_> {
             if !self.commit_log_fits(newest.as_ref()).await? {
                 continue;
             }
+            // After the slot, never before: an instance that is still alive may have read on in
+            // between, and its offsets would look like those of a topic that was made again.
+            let splits = self.topic.splits().await;
             let plan = decide::decide(&Facts {
                 newest: newest.as_ref(),
                 identity: self.identity,
-                splits: self.splits,
+                splits: &splits,
                 allow_lost_offsets: self.allow_lost_offsets,
             })?;
             for lost in &plan.lost {
@@ -114,6 +127,7 @@ impl Recovery<'_> {
                         owner,
                         record,
                         next_offsets: plan.next_offsets,
+                        splits,
                     });
                 }
                 Appended::Taken(by) => {

@@ -21,7 +21,7 @@ use crate::checkpoint::slot::JobIdentity;
 use crate::clock::{Clock, EpochMillis};
 use crate::commit_log::CommitLog;
 use crate::ids::{NextOffset, Split, SubtaskIndex};
-use crate::recovery::execute::{Recovery, RecoveryError, Started};
+use crate::recovery::execute::{Recovery, RecoveryError, Started, TopicLookup};
 use crate::runtime::budget::Budget;
 use crate::runtime::health::Health;
 use crate::runtime::progress::Progress;
@@ -169,6 +169,21 @@ impl Outside {
     }
 }
 
+#[async_trait]
+impl TopicLookup for Outside {
+    async fn splits(&self) -> BTreeMap<Split, Watermarks> {
+        let ends = self.topic.lock().expect("no check has failed before");
+        let marks = |end: i64| Watermarks {
+            earliest: NextOffset(0),
+            end: NextOffset(end),
+        };
+        let splits = ends.iter();
+        splits
+            .map(|(&p, &end)| (Split::new(TOPIC, p), marks(end)))
+            .collect()
+    }
+}
+
 impl Process {
     pub fn start(outside: Outside) -> Self {
         let inside = Arc::new(Mutex::new(Inside::default()));
@@ -200,16 +215,6 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
     };
     let log = CheckpointLog::new(stores.checkpoints.clone(), patience.clone());
     let commit_log = CommitLog::new(stores.commit_log.clone(), patience.clone());
-    let splits: BTreeMap<_, _> = {
-        let ends = outside.topic.lock().expect("no check has failed before");
-        let marks = |end: i64| Watermarks {
-            earliest: NextOffset(0),
-            end: NextOffset(end),
-        };
-        ends.iter()
-            .map(|(&p, &end)| (Split::new(TOPIC, p), marks(end)))
-            .collect()
-    };
     let identity = JobIdentity {
         cluster: "c".into(),
         topic: TOPIC.into(),
@@ -224,7 +229,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         stores: &stores,
         patience: &patience,
         identity: &identity,
-        splits: &splits,
+        topic: &outside,
         allow_lost_offsets: false,
     };
     let started = recovery.start().await.map_err(End::Recovery)?;

@@ -112,7 +112,7 @@ impl LocalStore {
     fn finalize_blocking(&self, committable: &Committable) -> Result<(), StoreError> {
         let key = &committable.upload.key;
         let (path, hidden) = (self.path(key), self.in_progress(key));
-        let Proof::Local { inode } = committable.proof else {
+        let Proof::Local { inode, modified_ns } = committable.proof else {
             return Err(StoreError::Foreign {
                 url: self.url_of(&key.0),
             });
@@ -128,7 +128,10 @@ impl LocalStore {
             Err(e) => return Err(failed(e)),
         }
         match fs::symlink_metadata(&path) {
-            Ok(found) if found.ino() == inode && found.len() == committable.size => {}
+            Ok(found)
+                if found.ino() == inode
+                    && found.len() == committable.size
+                    && written_at(&found) == modified_ns => {}
             Ok(_) => {
                 return Err(StoreError::Foreign {
                     url: self.url_of(&key.0),
@@ -313,13 +316,14 @@ impl PartFiles for LocalStore {
                         found.len()
                     )));
                 }
-                Ok(found.ino())
+                Ok((found.ino(), written_at(&found)))
             };
-            let inode = seal().map_err(|e| store.lost_or_denied("syncing", &upload.key.0, e))?;
+            let (inode, modified_ns) =
+                seal().map_err(|e| store.lost_or_denied("syncing", &upload.key.0, e))?;
             Ok(Committable {
                 upload,
                 size,
-                proof: Proof::Local { inode },
+                proof: Proof::Local { inode, modified_ns },
             })
         })
         .await
@@ -350,6 +354,11 @@ impl PartFiles for LocalStore {
         })
         .await
     }
+}
+
+/// Of the content; linking does not change it. Nanoseconds since 1970.
+fn written_at(file: &fs::Metadata) -> i128 {
+    i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec())
 }
 
 fn parent(path: &Path) -> io::Result<&Path> {

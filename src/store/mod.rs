@@ -97,11 +97,12 @@ pub enum Proof {
     /// ETags of the uploaded parts, in order; they complete the upload. The object carries the
     /// upload's token in its metadata. (The ETag of the object cannot serve: with some kinds of
     /// server-side encryption it cannot be known before.)
-    S3 {
-        parts: Vec<String>,
-    },
+    S3 { parts: Vec<String> },
+    /// An inode is used again once its file is gone, so it does not suffice.
     Local {
         inode: u64,
+        /// Time of the last write, nanoseconds since 1970.
+        modified_ns: i128,
     },
 }
 
