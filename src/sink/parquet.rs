@@ -78,7 +78,7 @@ impl ParquetFile {
         for entry in footer {
             self.writer.append_key_value_metadata(entry);
         }
-        self.writer.finish()?;
+        // Writes the footer, too; after the writer's `finish` it would refuse.
         let mut rest = self.writer.into_inner()?.0;
         let mut pieces = Vec::new();
         while rest.len() > PART_SIZE {
