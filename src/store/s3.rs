@@ -109,16 +109,13 @@ impl S3Store {
     }
 
     /// Asks for one name: proves that the S3 bucket is there and the credentials are right.
+    ///
+    /// By a request of its own, because `object_store` reports every refused listing as an error
+    /// of unknown kind, also one that will be refused for ever.
     pub async fn check(&self) -> Result<(), StoreError> {
-        let options = PaginatedListOptions {
-            max_keys: Some(1),
-            ..PaginatedListOptions::default()
-        };
-        let result = self
-            .client
-            .list_paginated(Some(&self.full("")), options)
-            .await;
-        result.map(drop).map_err(|e| self.error("listing", "", e))
+        let prefix = self.full("");
+        let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", &prefix)];
+        self.get_signed("listing", &query).await.map(drop)
     }
 
     /// The key in the S3 bucket.
@@ -190,18 +187,29 @@ impl S3Store {
         &self,
         after: Option<&(String, String)>,
     ) -> Result<ListMultipartUploads, StoreError> {
+        let action = "listing the open uploads of";
+        // Of the whole S3 bucket: MinIO answers a prefix that is not a whole key with nothing, and
+        // orphans would stay for ever.
+        let mut query = vec![("uploads", "")];
+        if let Some((key, id)) = after {
+            query.extend([("key-marker", key.as_str()), ("upload-id-marker", id)]);
+        }
+        let text = self.get_signed(action, &query).await?;
+        quick_xml::de::from_str(&text)
+            .map_err(|e| StoreError::unavailable(action, self.url_of(""), e))
+    }
+
+    /// A GET on the S3 bucket itself; the body of its answer.
+    async fn get_signed(
+        &self,
+        action: &'static str,
+        query: &[(&str, &str)],
+    ) -> Result<String, StoreError> {
         let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
-            StoreError::unavailable("listing the open uploads of", self.url_of(""), e)
+            StoreError::unavailable(action, self.url_of(""), e)
         };
         let mut url = url::Url::parse(&self.bucket_url).map_err(|e| failed(e.into()))?;
-        url.query_pairs_mut()
-            .append_pair("uploads", "")
-            .append_pair("prefix", &self.full(""));
-        if let Some((key, id)) = after {
-            url.query_pairs_mut()
-                .append_pair("key-marker", key)
-                .append_pair("upload-id-marker", id);
-        }
+        url.query_pairs_mut().extend_pairs(query);
         // Signatures are over %20, the form encoding of a space is '+'.
         let uri = url.as_str().replace('+', "%20");
         let mut request = HttpRequest::new(object_store::client::HttpRequestBody::empty());
@@ -224,11 +232,24 @@ impl S3Store {
             .bytes()
             .await
             .map_err(|e| failed(e.into()))?;
-        let text = String::from_utf8_lossy(&body);
-        if !status.is_success() {
-            return Err(failed(format!("{status}: {text}").into()));
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if status.is_success() {
+            return Ok(text);
         }
-        quick_xml::de::from_str(&text).map_err(|e| failed(e.into()))
+        let source = format!("{status}: {text}").into();
+        let later = [
+            http::StatusCode::REQUEST_TIMEOUT,
+            http::StatusCode::TOO_MANY_REQUESTS,
+        ];
+        if status.is_server_error() || later.contains(&status) {
+            Err(failed(source))
+        } else {
+            Err(StoreError::Denied {
+                action,
+                url: self.url_of(""),
+                source,
+            })
+        }
     }
 }
 
