@@ -1,0 +1,135 @@
+//! Files of two hours in one checkpoint, with a clock that the test turns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::Parser;
+use lineage::clock::{Clock, EpochMillis, SystemClock};
+use lineage::config::Settings;
+use lineage::config::args::{Cli, Command};
+use lineage::jobs::lineage::{Environment, run};
+use lineage::runtime::health::Health;
+use lineage::runtime::progress::Progress;
+use lineage::runtime::retry::Patience;
+use tokio::sync::watch;
+
+use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::{Archive, LONG, Root, Storage, Topic, kafka, wait_for};
+
+/// The wall time is what the test says; all else is real.
+struct TurnedClock {
+    wall: AtomicI64,
+    real: SystemClock,
+}
+
+#[async_trait]
+impl Clock for TurnedClock {
+    fn wall(&self) -> EpochMillis {
+        EpochMillis(self.wall.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.real.monotonic()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.real.sleep(time).await;
+    }
+}
+
+fn millis(rfc3339: &str) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(rfc3339)
+        .unwrap()
+        .timestamp_millis()
+}
+
+fn settings(archive: &Archive, topic: &Topic) -> Settings {
+    let flag = |root: Root| format!("--{}", root.setting().to_lowercase().replace('_', "-"));
+    let mut args = vec!["lineage".to_owned(), "run".to_owned()];
+    for root in Root::ALL {
+        args.extend([flag(root), archive.url(root)]);
+    }
+    let others = [
+        ("--kafka-bootstrap-servers", kafka::servers()),
+        ("--kafka-topic", topic.name.clone()),
+        ("--kafka-group-id", topic.name.clone()),
+        ("--checkpoint-interval", "1h".to_owned()),
+        ("--parallelism", "1".to_owned()),
+    ];
+    args.extend(
+        others
+            .into_iter()
+            .flat_map(|(flag, value)| [flag.to_owned(), value]),
+    );
+    match Cli::try_parse_from(args).unwrap().command {
+        Command::Run(run) => Settings::try_from(*run).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rows_on_both_sides_of_a_full_hour_go_to_two_files_of_one_checkpoint() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(2);
+    let clock = Arc::new(TurnedClock {
+        wall: AtomicI64::new(millis("2026-12-31T23:59:59.999Z")),
+        real: SystemClock::new(),
+    });
+    let progress = Arc::new(Progress::default());
+    let (stop, stopped) = watch::channel(false);
+    let environment = Environment {
+        patience: Patience {
+            clock: clock.clone(),
+            health: Arc::new(Health::default()),
+        },
+        progress: progress.clone(),
+        stop: stopped,
+    };
+    let settings = settings(&archive, &topic);
+    let job = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(run(&settings, environment))
+    });
+    let consumed = |count: u64| {
+        wait_for(&format!("{count} rows"), LONG, || {
+            assert!(!job.is_finished(), "the job has ended");
+            (progress.consumed() == count).then_some(())
+        });
+    };
+    topic.produce(100);
+    consumed(100);
+    clock
+        .wall
+        .store(millis("2027-01-01T00:00:00.000Z"), Ordering::Relaxed);
+    topic.produce(60);
+    consumed(160);
+    stop.send_replace(true);
+    job.join().unwrap().unwrap();
+
+    let report = assert_exact(&archive, &topic, Past::Calm);
+    assert_eq!(report["files"], 2);
+    let folders: Vec<_> = archive
+        .keys(Root::Output)
+        .iter()
+        .map(|key| key.rsplit_once('/').unwrap().0.to_owned())
+        .collect();
+    assert_eq!(
+        folders,
+        [
+            "year=2026/month=12/day=31/hour=23",
+            "year=2027/month=01/day=01/hour=00"
+        ]
+    );
+    assert_eq!(archive.keys(Root::CommitLog), ["chk-1/subtask-0.csv"]);
+    let lines = archive.csv("chk-1/subtask-0.csv");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let time = millis("2027-01-01T00:00:00.000Z").to_string();
+    assert!(
+        lines
+            .iter()
+            .all(|l| l.starts_with("1,file:///") && l.ends_with(&time)),
+        "{lines:?}"
+    );
+}

@@ -1,0 +1,324 @@
+//! Where a test's job writes: four roots, in S3 or in a folder, and what lies there.
+
+use std::fs;
+use std::path::{Path as FilePath, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use futures::TryStreamExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Folder, block_on, server};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    S3,
+    Local,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    Output,
+    Dropped,
+    CommitLog,
+    Checkpoints,
+}
+
+impl Root {
+    pub const ALL: [Root; 4] = [
+        Root::Output,
+        Root::Dropped,
+        Root::CommitLog,
+        Root::Checkpoints,
+    ];
+
+    pub fn folder(self) -> &'static str {
+        match self {
+            Root::Output => "output",
+            Root::Dropped => "dropped",
+            Root::CommitLog => "commit-log",
+            Root::Checkpoints => "checkpoints",
+        }
+    }
+
+    /// The setting that names it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Root::Output => "OUTPUT_PATH",
+            Root::Dropped => "DROPPED_PATH",
+            Root::CommitLog => "WRITE_AHEAD_COMMIT_LOG_PATH",
+            Root::Checkpoints => "CHECKPOINTS_PATH",
+        }
+    }
+}
+
+/// The S3 bucket of this run of the tests.
+pub fn s3_bucket() -> &'static str {
+    static S3_BUCKET: OnceLock<String> = OnceLock::new();
+    S3_BUCKET.get_or_init(|| {
+        let name = format!("lineage-it-{}", Uuid::new_v4());
+        mc(&["mb", &format!("it/{name}")]);
+        name
+    })
+}
+
+/// Runs MinIO's client, which knows the server as `it`.
+fn mc(args: &[&str]) -> String {
+    let endpoint = server("LINEAGE_TEST_S3");
+    let (scheme, host) = endpoint.split_once("://").unwrap();
+    let user = server("LINEAGE_TEST_S3_ACCESS_KEY");
+    let secret = server("LINEAGE_TEST_S3_SECRET_KEY");
+    let config = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join("mc");
+    let output = Command::new(server("LINEAGE_TEST_MC"))
+        .env("MC_HOST_it", format!("{scheme}://{user}:{secret}@{host}"))
+        .arg("--config-dir")
+        .arg(config)
+        .args(args)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "mc {args:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// A client of the tests, straight to the server.
+pub fn s3() -> &'static AmazonS3 {
+    static CLIENT: OnceLock<AmazonS3> = OnceLock::new();
+    CLIENT.get_or_init(|| {
+        AmazonS3Builder::new()
+            .with_endpoint(server("LINEAGE_TEST_S3"))
+            .with_allow_http(true)
+            .with_region("us-east-1")
+            .with_access_key_id(server("LINEAGE_TEST_S3_ACCESS_KEY"))
+            .with_secret_access_key(server("LINEAGE_TEST_S3_SECRET_KEY"))
+            .with_bucket_name(s3_bucket())
+            .build()
+            .unwrap()
+    })
+}
+
+pub struct Archive {
+    pub storage: Storage,
+    /// S3: prefix of this test. Local: unused.
+    prefix: String,
+    /// Local: the archive itself. S3: where it is mirrored to.
+    folder: Folder,
+}
+
+impl Archive {
+    pub fn new(storage: Storage) -> Self {
+        Self {
+            storage,
+            prefix: Uuid::new_v4().to_string(),
+            folder: Folder::new(),
+        }
+    }
+
+    pub fn url(&self, root: Root) -> String {
+        match self.storage {
+            Storage::S3 => format!("s3://{}/{}/{}", s3_bucket(), self.prefix, root.folder()),
+            Storage::Local => format!("file://{}", self.path(root).display()),
+        }
+    }
+
+    fn path(&self, root: Root) -> PathBuf {
+        self.folder.path().join(root.folder())
+    }
+
+    fn key(&self, root: Root, key: &str) -> Path {
+        Path::from(format!("{}/{}/{key}", self.prefix, root.folder()))
+    }
+
+    /// The settings that place a job here.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let mut settings: Vec<_> = Root::ALL
+            .map(|root| (root.setting().to_owned(), self.url(root)))
+            .into();
+        if self.storage == Storage::S3 {
+            settings.extend([
+                ("AWS_ENDPOINT_URL".to_owned(), server("LINEAGE_TEST_S3")),
+                (
+                    "AWS_ACCESS_KEY_ID".to_owned(),
+                    server("LINEAGE_TEST_S3_ACCESS_KEY"),
+                ),
+                (
+                    "AWS_SECRET_ACCESS_KEY".to_owned(),
+                    server("LINEAGE_TEST_S3_SECRET_KEY"),
+                ),
+            ]);
+        }
+        settings
+    }
+
+    /// Everything below a root, hidden files too, in order.
+    pub fn keys(&self, root: Root) -> Vec<String> {
+        let mut keys = match self.storage {
+            Storage::S3 => {
+                let prefix = self.key(root, "");
+                let listed = s3().list(Some(&prefix));
+                let found: Vec<_> = block_on(listed.try_collect()).unwrap();
+                let below = |path: &Path| {
+                    let parts = path.prefix_match(&prefix).unwrap();
+                    let parts: Vec<_> = parts.map(|p| p.as_ref().to_owned()).collect();
+                    parts.join("/")
+                };
+                found.iter().map(|object| below(&object.location)).collect()
+            }
+            Storage::Local => {
+                let mut keys = Vec::new();
+                collect(&self.path(root), "", &mut keys);
+                keys
+            }
+        };
+        keys.sort();
+        keys
+    }
+
+    pub fn get(&self, root: Root, key: &str) -> Vec<u8> {
+        match self.storage {
+            Storage::S3 => block_on(async {
+                let found = s3().get(&self.key(root, key)).await.unwrap();
+                found.bytes().await.unwrap().to_vec()
+            }),
+            Storage::Local => fs::read(self.path(root).join(key)).unwrap(),
+        }
+    }
+
+    /// Overwrites or makes an object.
+    pub fn put(&self, root: Root, key: &str, body: &[u8]) {
+        match self.storage {
+            Storage::S3 => {
+                block_on(s3().put(&self.key(root, key), body.to_vec().into())).unwrap();
+            }
+            Storage::Local => fs::write(self.path(root).join(key), body).unwrap(),
+        }
+    }
+
+    pub fn delete(&self, root: Root, key: &str) {
+        match self.storage {
+            Storage::S3 => block_on(s3().delete(&self.key(root, key))).unwrap(),
+            Storage::Local => fs::remove_file(self.path(root).join(key)).unwrap(),
+        }
+    }
+
+    /// The root as a local folder.
+    pub fn mirror(&self, root: Root) -> PathBuf {
+        let folder = self.path(root);
+        if self.storage == Storage::S3 {
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).unwrap();
+            for key in self.keys(root) {
+                let file = folder.join(&key);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, self.get(root, &key)).unwrap();
+            }
+        }
+        folder
+    }
+
+    /// Keys of the open uploads of this test. Of the whole S3 bucket and sorted out here, because
+    /// MinIO finds none by a prefix that is not a whole key.
+    fn open_uploads(&self) -> Vec<String> {
+        let place = format!("it/{}", s3_bucket());
+        let listed = mc(&["ls", "--json", "--incomplete", "--recursive", &place]);
+        let keys = listed.lines().map(|line| {
+            let entry: Value = serde_json::from_str(line).unwrap();
+            entry["key"].as_str().unwrap().to_owned()
+        });
+        keys.filter(|key| key.starts_with(&self.prefix)).collect()
+    }
+
+    /// What is on its way and not visible: open uploads, hidden files.
+    pub fn hidden(&self) -> Vec<String> {
+        match self.storage {
+            Storage::S3 => self.open_uploads(),
+            Storage::Local => {
+                let is_hidden = |key: &String| key.rsplit('/').next().unwrap().starts_with('.');
+                let keys = Root::ALL.into_iter().flat_map(|root| self.keys(root));
+                keys.filter(is_hidden).collect()
+            }
+        }
+    }
+
+    /// Aborts the uploads that the newest slot references, as a store does with old ones.
+    pub fn expire_pending_uploads(&self) {
+        for file in self.newest_slot()["pending"].as_array().unwrap() {
+            let upload = &file["committable"];
+            let key = self.key(Root::Output, upload["key"].as_str().unwrap());
+            let id = upload["id"].as_str().unwrap().to_owned();
+            block_on(s3().abort_multipart(&key, &id)).unwrap();
+        }
+        assert_eq!(self.hidden(), [""; 0]);
+    }
+
+    /// The numbers of all slots, ascending.
+    pub fn slot_ids(&self) -> Vec<u64> {
+        let keys = self.keys(Root::Checkpoints);
+        let mut ids: Vec<u64> = keys
+            .iter()
+            .filter_map(|key| key.strip_prefix("chk-")?.strip_suffix("/_metadata"))
+            .map(|id| id.parse().unwrap())
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Content of a slot.
+    pub fn slot(&self, id: u64) -> Value {
+        let body = self.get(Root::Checkpoints, &format!("chk-{id}/_metadata"));
+        let slot: Value = serde_json::from_slice(&body).unwrap();
+        slot["slot"].clone()
+    }
+
+    pub fn newest_slot(&self) -> Value {
+        self.slot(*self.slot_ids().last().expect("a slot"))
+    }
+
+    /// Next offsets of the newest slot, by partition.
+    pub fn next_offsets(&self) -> Vec<i64> {
+        let slot = self.newest_slot();
+        let mut offsets: Vec<_> = slot["next_offsets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| {
+                (
+                    o["partition"].as_i64().unwrap(),
+                    o["next_offset"].as_i64().unwrap(),
+                )
+            })
+            .collect();
+        offsets.sort_unstable();
+        offsets.into_iter().map(|(_, next)| next).collect()
+    }
+
+    /// The lines of one CSV of the commit log, without its header.
+    pub fn csv(&self, key: &str) -> Vec<String> {
+        let text = String::from_utf8(self.get(Root::CommitLog, key)).unwrap();
+        text.lines().skip(1).map(str::to_owned).collect()
+    }
+}
+
+fn collect(folder: &FilePath, prefix: &str, keys: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            collect(&entry.path(), &format!("{name}/"), keys);
+        } else {
+            keys.push(name);
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Topics whose records are known: the values follow from partition and number, so what an archive
+//! must hold can be computed.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{LONG, block_on, mix, server};
+
+/// Partition P is produced with codec P modulo their number.
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+pub fn servers() -> String {
+    server("LINEAGE_TEST_KAFKA")
+}
+
+fn client_config() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers());
+    config
+}
+
+/// A record that Kafka has acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    pub partition: i32,
+    pub offset: i64,
+    /// Counts the records of the partition as they were produced; the value follows from it.
+    pub number: u64,
+}
+
+impl Delivered {
+    pub fn uuid(&self) -> Uuid {
+        uuid_of(self.partition, self.number)
+    }
+
+    pub fn timestamp(&self) -> i64 {
+        timestamp_of(self.partition, self.number)
+    }
+}
+
+fn uuid_of(partition: i32, number: u64) -> Uuid {
+    let seed = (u64::from(partition.unsigned_abs()) << 40) | number;
+    Uuid::from_u64_pair(mix(seed), mix(!seed))
+}
+
+fn timestamp_of(partition: i32, number: u64) -> i64 {
+    1_700_000_000_000 + i64::from(partition) * 1_000_000_000 + i64::try_from(number).unwrap()
+}
+
+/// Appends an Avro long: zigzag, then 7 bits a byte, the lowest first.
+pub fn avro_long(value: i64, into: &mut Vec<u8>) {
+    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    while rest > 0x7f {
+        into.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    into.push(rest.to_le_bytes()[0]);
+}
+
+/// Appends Avro bytes or text: the length, then the bytes.
+pub fn avro_bytes(bytes: &[u8], into: &mut Vec<u8>) {
+    avro_long(i64::try_from(bytes.len()).unwrap(), into);
+    into.extend_from_slice(bytes);
+}
+
+/// One record of the default schema as an Avro datum.
+pub fn encode(partition: i32, number: u64) -> Vec<u8> {
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let text = uuid_of(partition, number)
+        .hyphenated()
+        .encode_lower(&mut text);
+    let mut datum = Vec::with_capacity(48);
+    avro_bytes(text.as_bytes(), &mut datum);
+    avro_long(timestamp_of(partition, number), &mut datum);
+    datum
+}
+
+/// Notes what was delivered, and the first failure.
+#[derive(Default)]
+struct Deliveries {
+    delivered: Mutex<Vec<Delivered>>,
+    failed: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        match result {
+            Ok(message) => self.delivered.lock().unwrap().push(Delivered {
+                partition: message.partition(),
+                offset: message.offset(),
+                number: number as u64,
+            }),
+            Err((error, _)) => *self.failed.lock().unwrap() = Some(error.clone()),
+        }
+    }
+}
+
+/// A producer that keeps the order and loses nothing.
+struct Sender(BaseProducer<Deliveries>);
+
+impl Sender {
+    fn new(config: &[(&str, &str)]) -> Self {
+        let mut all = client_config();
+        all.set("enable.idempotence", "true").set("linger.ms", "5");
+        for (key, value) in config {
+            all.set(*key, *value);
+        }
+        Self(all.create_with_context(Deliveries::default()).unwrap())
+    }
+
+    fn send(&self, topic: &str, partition: i32, number: u64, value: Option<&[u8]>) {
+        let number = usize::try_from(number).unwrap();
+        let mut record =
+            BaseRecord::<(), [u8], usize>::with_opaque_to(topic, number).partition(partition);
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        loop {
+            match self.0.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    record = again;
+                    self.0.poll(Duration::from_millis(5));
+                }
+                Err((error, _)) => panic!("not produced: {error}"),
+            }
+        }
+    }
+
+    /// Waits until all is acknowledged; returns what was.
+    fn flush(&self) -> Vec<Delivered> {
+        self.0.flush(LONG).unwrap();
+        let failed = self.0.context().failed.lock().unwrap().take();
+        assert!(failed.is_none(), "not delivered: {failed:?}");
+        std::mem::take(&mut self.0.context().delivered.lock().unwrap())
+    }
+}
+
+/// A topic of one test.
+pub struct Topic {
+    pub name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Next number of each partition.
+    next: Vec<u64>,
+    delivered: Vec<Delivered>,
+}
+
+impl Topic {
+    /// Creates one with a name of its own.
+    pub fn create(partitions: usize) -> Arc<Self> {
+        let topic = Self::absent();
+        topic.make(partitions);
+        topic
+    }
+
+    /// A name that no topic has.
+    pub fn absent() -> Arc<Self> {
+        Arc::new(Self {
+            name: format!("it-{}", Uuid::new_v4()),
+            state: Mutex::default(),
+        })
+    }
+
+    pub fn make(&self, partitions: usize) {
+        let count = i32::try_from(partitions).unwrap();
+        let topic = NewTopic::new(&self.name, count, TopicReplication::Fixed(1));
+        let made = block_on(admin().create_topics([&topic], &AdminOptions::new())).unwrap();
+        assert_eq!(made, [Ok(self.name.clone())]);
+        self.lock().next = vec![0; partitions];
+        self.await_partitions(partitions);
+    }
+
+    pub fn grow(&self, partitions: usize) {
+        let grown = NewPartitions::new(&self.name, partitions);
+        let made = block_on(admin().create_partitions([&grown], &AdminOptions::new())).unwrap();
+        assert_eq!(made, [Ok(self.name.clone())]);
+        self.lock().next.resize(partitions, 0);
+        self.await_partitions(partitions);
+    }
+
+    /// The broker answers for new partitions a moment after it has made them.
+    fn await_partitions(&self, partitions: usize) {
+        let consumer = self.consumer();
+        super::wait_for("leader of every partition", LONG, || {
+            let metadata = consumer.fetch_metadata(Some(&self.name), LONG).ok()?;
+            let found = metadata.topics().first()?.partitions();
+            let led = found
+                .iter()
+                .filter(|p| p.error().is_none() && p.leader() >= 0);
+            (led.count() == partitions).then_some(())
+        });
+    }
+
+    /// Deletes the records of a partition below an offset, as retention would.
+    pub fn delete_below(&self, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, partition, Offset::Offset(offset))
+            .unwrap();
+        block_on(admin().delete_records(&list, &AdminOptions::new())).unwrap();
+    }
+
+    pub fn partitions(&self) -> usize {
+        self.lock().next.len()
+    }
+
+    /// Produces so many records, evenly over all partitions, each with its own codec.
+    pub fn produce(&self, count: usize) {
+        let partitions = self.partitions();
+        self.produce_for(count, 0..partitions, None);
+    }
+
+    /// Produces to one partition.
+    pub fn produce_to(&self, partition: usize, count: usize) {
+        self.produce_for(count, partition..partition + 1, None);
+    }
+
+    /// Produces beside the test, so many records a second. `handle.join()` says that all are there.
+    pub fn produce_slowly(self: &Arc<Self>, count: usize, per_second: usize) -> JoinHandle<()> {
+        let topic = self.clone();
+        std::thread::spawn(move || {
+            let partitions = topic.partitions();
+            topic.produce_for(count, 0..partitions, Some(per_second));
+        })
+    }
+
+    fn produce_for(
+        &self,
+        count: usize,
+        partitions: std::ops::Range<usize>,
+        per_second: Option<usize>,
+    ) {
+        let senders = CODECS.map(|codec| Sender::new(&[("compression.type", codec)]));
+        let begin = Instant::now();
+        let mut numbers = self.lock().next.clone();
+        for n in 0..count {
+            let place = partitions.start + n % partitions.len();
+            let partition = i32::try_from(place).unwrap();
+            let value = encode(partition, numbers[place]);
+            senders[place % CODECS.len()].send(&self.name, partition, numbers[place], Some(&value));
+            numbers[place] += 1;
+            if n % 512 == 0 {
+                for sender in &senders {
+                    sender.0.poll(Duration::ZERO);
+                }
+                let due = per_second.map_or(0.0, |rate| n as f64 / rate as f64);
+                let early = Duration::from_secs_f64(due).saturating_sub(begin.elapsed());
+                if !early.is_zero() {
+                    std::thread::sleep(early);
+                }
+            }
+        }
+        let delivered = senders.iter().flat_map(Sender::flush);
+        let mut state = self.lock();
+        state.delivered.extend(delivered);
+        state.next = numbers;
+    }
+
+    /// Produces values as they are, which the expected records do not count.
+    pub fn produce_raw<'a>(
+        &self,
+        partition: i32,
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) {
+        let sender = Sender::new(&[]);
+        for value in values {
+            sender.send(&self.name, partition, 0, value);
+        }
+        sender.flush();
+    }
+
+    /// Good and broken records together: `broken` says how, for each number. Returns the offsets
+    /// of the broken ones; the good ones count as expected.
+    pub fn produce_some_broken(
+        &self,
+        count: usize,
+        mut broken: impl FnMut(usize, &[u8]) -> Option<Option<Vec<u8>>>,
+    ) -> Vec<(i32, i64)> {
+        let sender = Sender::new(&[]);
+        let mut state = self.lock();
+        let mut is_broken = std::collections::HashSet::new();
+        for n in 0..count {
+            let place = n % state.next.len();
+            let partition = i32::try_from(place).unwrap();
+            let number = state.next[place];
+            state.next[place] += 1;
+            let value = encode(partition, number);
+            match broken(n, &value) {
+                None => sender.send(&self.name, partition, number, Some(&value)),
+                Some(instead) => {
+                    is_broken.insert((partition, number));
+                    sender.send(&self.name, partition, number, instead.as_deref());
+                }
+            }
+            if n % 512 == 0 {
+                sender.0.poll(Duration::ZERO);
+            }
+        }
+        let (bad, good): (Vec<_>, Vec<_>) = sender
+            .flush()
+            .into_iter()
+            .partition(|d| is_broken.contains(&(d.partition, d.number)));
+        state.delivered.extend(good);
+        bad.iter().map(|d| (d.partition, d.offset)).collect()
+    }
+
+    /// A producer of transactions.
+    pub fn transactions(self: &Arc<Self>) -> Transactions {
+        let id = format!("{}-{}", self.name, Uuid::new_v4());
+        let sender = Sender::new(&[("transactional.id", &id)]);
+        sender.0.init_transactions(LONG).unwrap();
+        Transactions {
+            topic: self.clone(),
+            sender,
+        }
+    }
+
+    /// All records that an archive must hold.
+    pub fn delivered(&self) -> Vec<Delivered> {
+        self.lock().delivered.clone()
+    }
+
+    /// They are not expected any more.
+    pub fn forget(&self, gone: impl Fn(&Delivered) -> bool) {
+        self.lock().delivered.retain(|delivered| !gone(delivered));
+    }
+
+    pub fn count(&self) -> usize {
+        self.lock().delivered.len()
+    }
+
+    /// The sum over all expected records of the first 8 bytes of a hash of each, as
+    /// `tests/read_back.py` computes it from the files.
+    pub fn fingerprint(&self) -> u64 {
+        let state = self.lock();
+        let hashes = state.delivered.iter().map(|d| {
+            let row = format!(
+                "{}|{}|{}|{}",
+                d.partition,
+                d.offset,
+                d.uuid(),
+                d.timestamp()
+            );
+            let digest = Sha256::digest(row.as_bytes());
+            u64::from_be_bytes(digest[..8].try_into().unwrap())
+        });
+        hashes.fold(0, u64::wrapping_add)
+    }
+
+    /// Earliest and end offset of each partition, as Kafka says it.
+    pub fn watermarks(&self) -> Vec<(i64, i64)> {
+        let consumer = self.consumer();
+        let partitions = 0..i32::try_from(self.partitions()).unwrap();
+        partitions
+            .map(|p| consumer.fetch_watermarks(&self.name, p, LONG).unwrap())
+            .collect()
+    }
+
+    /// What the group of this topic has committed, by partition.
+    pub fn committed_offsets(&self) -> Vec<Offset> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..i32::try_from(self.partitions()).unwrap() {
+            list.add_partition(&self.name, partition);
+        }
+        let committed = self.consumer().committed_offsets(list, LONG).unwrap();
+        committed.elements().iter().map(|e| e.offset()).collect()
+    }
+
+    fn consumer(&self) -> BaseConsumer {
+        client_config()
+            .set("group.id", &self.name)
+            .create()
+            .unwrap()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+fn admin() -> AdminClient<DefaultClientContext> {
+    client_config().create().unwrap()
+}
+
+pub struct Transactions {
+    topic: Arc<Topic>,
+    sender: Sender,
+}
+
+impl Transactions {
+    /// Produces so many records to each partition in one transaction. Aborted ones are in Kafka
+    /// too, and expected nowhere.
+    pub fn run(&self, per_partition: usize, commit: bool) {
+        let mut state = self.topic.lock();
+        self.sender.0.begin_transaction().unwrap();
+        for place in 0..state.next.len() {
+            let partition = i32::try_from(place).unwrap();
+            for _ in 0..per_partition {
+                let value = encode(partition, state.next[place]);
+                self.sender
+                    .send(&self.topic.name, partition, state.next[place], Some(&value));
+                state.next[place] += 1;
+            }
+        }
+        let delivered = self.sender.flush();
+        if commit {
+            self.sender.0.commit_transaction(LONG).unwrap();
+            state.delivered.extend(delivered);
+        } else {
+            self.sender.0.abort_transaction(LONG).unwrap();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The program under test: started with settings, watched through its log, killed when dropped.
+
+use std::fs::File;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use super::{Archive, Folder, Topic, kafka, wait_for};
+
+pub struct Lineage {
+    child: Child,
+    log: Folder,
+}
+
+impl Lineage {
+    /// Starts `lineage run` for a topic and an archive.
+    pub fn start(archive: &Archive, topic: &Topic, flags: &[&str]) -> Self {
+        Self::start_with(archive, topic, flags, &[])
+    }
+
+    /// The same with further settings, which override those of the archive.
+    pub fn start_with(
+        archive: &Archive,
+        topic: &Topic,
+        flags: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let log = Folder::new();
+        let stderr = File::create(log.path().join("stderr")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_lineage"))
+            // Settings of whoever runs the tests must not be those of the program.
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka::servers())
+            .env("KAFKA_TOPIC", &topic.name)
+            .env("KAFKA_GROUP_ID", &topic.name)
+            .env("CHECKPOINT_INTERVAL", "1s")
+            .envs(archive.settings())
+            .envs(settings.iter().copied())
+            .arg("run")
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// Runs it to the end, which must be a good one.
+    #[track_caller]
+    pub fn run(archive: &Archive, topic: &Topic, flags: &[&str]) {
+        let mut lineage = Self::start(archive, topic, flags);
+        lineage.ends_with(0);
+    }
+
+    /// What it has said on standard error.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path().join("stderr")).unwrap()
+    }
+
+    /// How many lines of its log hold a text.
+    pub fn says(&self, text: &str) -> usize {
+        self.log()
+            .lines()
+            .filter(|line| line.contains(text))
+            .count()
+    }
+
+    /// Waits until it has said something.
+    #[track_caller]
+    pub fn wait_until_it_says(&mut self, text: &str) {
+        self.wait_until_it_says_times(text, 1);
+    }
+
+    /// Waits until it has said something so many times.
+    #[track_caller]
+    pub fn wait_until_it_says_times(&mut self, text: &str, times: usize) {
+        wait_for(&format!("line with '{text}'"), super::LONG, || {
+            let ended = self.ended();
+            let said = self.says(text) >= times;
+            assert!(
+                said || ended.is_none(),
+                "ended with {ended:?} before it said '{text}'"
+            );
+            said.then_some(())
+        });
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Kill -9, of a process that must still be alive.
+    #[track_caller]
+    pub fn kill(mut self) {
+        if let Some(status) = self.ended() {
+            panic!("it ended by itself with {status} before it was killed");
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for the end and checks the exit code.
+    #[track_caller]
+    pub fn ends_with(&mut self, code: i32) {
+        self.ends_within(super::LONG, code);
+    }
+
+    #[track_caller]
+    pub fn ends_within(&mut self, within: Duration, code: i32) {
+        let status = wait_for("end of lineage", within, || self.ended());
+        assert_eq!(status.code(), Some(code), "exit code ({status})");
+    }
+
+    /// Asks for a last checkpoint and waits for the good end.
+    #[track_caller]
+    pub fn stop(mut self) {
+        self.terminate();
+        self.ends_with(0);
+    }
+}
+
+impl Drop for Lineage {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("--- the end of lineage's log:\n{}\n---", end.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Whole runs of `lineage` against a real Kafka and a real S3, read back by readers that are not
+//! ours. `scripts/test.sh` starts the servers and names them in the environment; without it every
+//! test here fails and says so.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "all of this crate is tests"
+)]
+
+mod buckets;
+mod exactly_once;
+mod fencing;
+mod harness;
+mod idle;
+mod malformed;
+mod order;
+mod partitions;
+mod refusals;
+mod schemas;
+mod stopping;
+mod transactions;
+mod waiting;

@@ -1,0 +1,318 @@
+//! What cannot go well is refused at the start, with the name of what to change, and nothing is
+//! written.
+
+use std::fs;
+
+use crate::harness::archive::s3_bucket;
+use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
+
+/// It ends with `code` and a last line with all of these texts. Its output is as it was.
+#[track_caller]
+fn refused(
+    archive: &Archive,
+    topic: &Topic,
+    flags: &[&str],
+    settings: &[(&str, &str)],
+    code: i32,
+    said: &[&str],
+) {
+    let before = Root::ALL.map(|root| archive.keys(root));
+    let mut lineage = Lineage::start_with(archive, topic, flags, settings);
+    lineage.ends_with(code);
+    let log = lineage.log();
+    for text in said {
+        assert!(log.contains(text), "'{text}' is not in:\n{log}");
+    }
+    assert_eq!(
+        Root::ALL.map(|root| archive.keys(root)),
+        before,
+        "{flags:?} {settings:?}"
+    );
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_refused_by_name() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::absent();
+    for (flags, said) in [
+        (vec!["--unknown"], "--unknown"),
+        (vec!["--parallelism", "0"], "--parallelism"),
+        (
+            vec!["--checkpoint-interval", "soon"],
+            "--checkpoint-interval",
+        ),
+        (vec!["--output-path", "no-url"], "--output-path"),
+        (vec!["--output-path", "http://x/y"], "--output-path"),
+        (
+            vec!["--kafka-property", "isolation.level=read_uncommitted"],
+            "isolation.level",
+        ),
+        (
+            vec!["--kafka-property", "enable.auto.commit=true"],
+            "enable.auto.commit",
+        ),
+        (
+            vec!["--kafka-property", "no.such.property=1"],
+            "no.such.property",
+        ),
+        (vec!["--avro-schema", "/nowhere.avsc"], "AVRO_SCHEMA"),
+    ] {
+        refused(&archive, &topic, &flags, &[], 2, &[said]);
+    }
+    for (setting, value) in [
+        ("PARALLELISM", "many"),
+        ("OUTPUT_PATH", "s3://"),
+        ("MAX_FILE_SIZE", "0"),
+    ] {
+        let flag = format!("--{}", setting.to_lowercase().replace('_', "-"));
+        refused(&archive, &topic, &[], &[(setting, value)], 2, &[&flag]);
+    }
+}
+
+#[test]
+fn schemas_that_cannot_be_archived_are_refused_with_the_field_named() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::absent();
+    let folder = Folder::new();
+    for (name, fields, said) in [
+        (
+            "recursive",
+            r#"{"name":"next","type":["null","R"]}"#,
+            "'next'",
+        ),
+        (
+            "union",
+            r#"{"name":"either","type":["int","string"]}"#,
+            "'either'",
+        ),
+        (
+            "lineage",
+            r#"{"name":"kafka_offset","type":"long"}"#,
+            "'kafka_offset'",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        let schema = format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+        fs::write(&path, schema).unwrap();
+        let path = path.to_str().unwrap();
+        refused(
+            &archive,
+            &topic,
+            &["--avro-schema", path],
+            &[],
+            2,
+            &["AVRO_SCHEMA", path, said],
+        );
+    }
+}
+
+#[test]
+fn an_s3_bucket_that_does_not_exist_and_wrong_credentials_are_refused() {
+    let archive = Archive::new(Storage::S3);
+    let topic = Topic::absent();
+    let nowhere = format!("s3://no-{}/output", s3_bucket());
+    let settings = [("OUTPUT_PATH", nowhere.as_str())];
+    refused(
+        &archive,
+        &topic,
+        &[],
+        &settings,
+        2,
+        &["OUTPUT_PATH", &nowhere],
+    );
+    let settings = [("AWS_SECRET_ACCESS_KEY", "wrong")];
+    refused(
+        &archive,
+        &topic,
+        &[],
+        &settings,
+        2,
+        &["OUTPUT_PATH", "credentials"],
+    );
+    let settings = [
+        ("AWS_ACCESS_KEY_ID", "nobody"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong"),
+    ];
+    refused(
+        &archive,
+        &topic,
+        &[],
+        &settings,
+        2,
+        &["OUTPUT_PATH", "credentials"],
+    );
+}
+
+/// An archive that holds something.
+fn used(storage: Storage) -> (Archive, std::sync::Arc<Topic>) {
+    let archive = Archive::new(storage);
+    let topic = Topic::create(2);
+    topic.produce(1_000);
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    (archive, topic)
+}
+
+#[test]
+fn checkpoints_of_another_job_are_refused_with_both_values() {
+    let (archive, topic) = used(Storage::Local);
+    let other = Topic::create(2);
+    let said = ["another topic", &topic.name, &other.name];
+    refused(&archive, &other, &["--bounded"], &[], 4, &said);
+
+    let elsewhere = Archive::new(Storage::Local);
+    for (root, said) in [
+        (Root::Output, "another output (OUTPUT_PATH)"),
+        (Root::Dropped, "another dropped output (DROPPED_PATH)"),
+        (
+            Root::CommitLog,
+            "another commit log (WRITE_AHEAD_COMMIT_LOG_PATH)",
+        ),
+    ] {
+        let url = elsewhere.url(root);
+        let said = [said, &url, &archive.url(root)];
+        refused(
+            &archive,
+            &topic,
+            &["--bounded"],
+            &[(root.setting(), &url)],
+            4,
+            &said,
+        );
+    }
+
+    let folder = Folder::new();
+    let schema = folder.path().join("other.avsc");
+    fs::write(
+        &schema,
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"}]}"#,
+    )
+    .unwrap();
+    let flags = ["--bounded", "--avro-schema", schema.to_str().unwrap()];
+    refused(
+        &archive,
+        &topic,
+        &flags,
+        &[],
+        4,
+        &["another schema (AVRO_SCHEMA"],
+    );
+
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn a_commit_log_without_its_checkpoints_is_refused() {
+    for storage in [Storage::Local, Storage::S3] {
+        let (archive, topic) = used(storage);
+        for key in archive.keys(Root::Checkpoints) {
+            archive.delete(Root::Checkpoints, &key);
+        }
+        let said = ["the commit log is ahead", "CHECKPOINTS_PATH"];
+        refused(&archive, &topic, &["--bounded"], &[], 4, &said);
+    }
+}
+
+#[test]
+fn checkpoints_put_back_to_an_older_state_are_refused() {
+    let (archive, topic) = used(Storage::S3);
+    for _ in 0..2 {
+        topic.produce(100);
+        Lineage::run(&archive, &topic, &["--bounded"]);
+    }
+    for id in archive.slot_ids().into_iter().skip(2) {
+        archive.delete(Root::Checkpoints, &format!("chk-{id}/_metadata"));
+    }
+    refused(
+        &archive,
+        &topic,
+        &["--bounded"],
+        &[],
+        4,
+        &["the commit log is ahead"],
+    );
+}
+
+#[test]
+fn a_newest_slot_that_is_empty_torn_or_edited_is_refused_by_name_and_no_older_one_is_used() {
+    let (archive, topic) = used(Storage::S3);
+    let newest = format!("chk-{}/_metadata", archive.slot_ids().last().unwrap());
+    let whole = archive.get(Root::Checkpoints, &newest);
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let edited = text.replacen("\"next_offset\": 500", "\"next_offset\": 400", 1);
+    assert_ne!(edited, text);
+    let url = format!("{}/{newest}", archive.url(Root::Checkpoints));
+    for (damaged, said) in [
+        (&[][..], "it is empty"),
+        (&whole[..whole.len() / 2], "it is not a slot"),
+        (edited.as_bytes(), "it was torn or edited"),
+    ] {
+        archive.put(Root::Checkpoints, &newest, damaged);
+        refused(&archive, &topic, &["--bounded"], &[], 4, &[&url, said]);
+    }
+    archive.put(Root::Checkpoints, &newest, &whole);
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn offsets_that_retention_took_are_refused_with_their_range_and_can_be_given_up() {
+    let (archive, topic) = used(Storage::Local);
+    topic.produce(1_000);
+    topic.delete_below(1, 750);
+    let split = format!("{}-1: offsets 500 to 749", topic.name);
+    refused(
+        &archive,
+        &topic,
+        &["--bounded"],
+        &[],
+        4,
+        &[&split, "--allow-lost-offsets"],
+    );
+    Lineage::run(&archive, &topic, &["--bounded", "--allow-lost-offsets"]);
+    topic.forget(|d| d.partition == 1 && (500..750).contains(&d.offset));
+    let report = assert_exact(&archive, &topic, Past::Calm);
+    assert_eq!(
+        report["partitions"]["1"]["missing"],
+        serde_json::json!([[500, 749]])
+    );
+}
+
+#[test]
+fn a_pending_upload_that_the_store_expired_is_refused_with_the_file_and_its_offsets() {
+    // Killed between slot and completion, by a proxy that never passes a completion on.
+    let archive = Archive::new(Storage::S3);
+    let topic = Topic::create(2);
+    topic.produce(1_000);
+    let proxy = crate::harness::proxy::Proxy::judged_by(|request| {
+        if request.completes_an_upload() {
+            crate::harness::proxy::Fate::Hang
+        } else {
+            crate::harness::proxy::Fate::Pass
+        }
+    });
+    let url = proxy.url();
+    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+    let lineage = Lineage::start_with(
+        &archive,
+        &topic,
+        &["--checkpoint-interval", "200ms"],
+        &settings,
+    );
+    crate::harness::wait_for("completion", crate::harness::LONG, || {
+        (proxy.hung() > 0).then_some(())
+    });
+    lineage.kill();
+    assert_eq!(archive.keys(Root::Output), [""; 0]);
+    archive.expire_pending_uploads();
+    let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
+    lineage.ends_with(4);
+    let log = lineage.log();
+    let last = log.lines().last().unwrap();
+    let range = format!("{}-0 0..=", topic.name);
+    assert!(
+        last.contains(&archive.url(Root::Output)) && last.contains(&range),
+        "{last}"
+    );
+}

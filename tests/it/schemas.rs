@@ -1,0 +1,109 @@
+//! Other schemas than the default one.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::kafka::{avro_bytes, avro_long};
+use crate::harness::read_back::{Past, assert_consistent, python, report};
+use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
+
+const SCHEMA: &str = r#"{
+  "type": "record", "name": "Order", "namespace": "shop", "fields": [
+    {"name": "note", "type": ["null", "string"]},
+    {"name": "price", "type": "double"},
+    {"name": "weights", "type": {"type": "array", "items": "float"}},
+    {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["OPEN", "PAID"]}},
+    {"name": "counts", "type": {"type": "map", "values": "int"}},
+    {"name": "total", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+    {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+    {"name": "paid", "type": "boolean"},
+    {"name": "place", "type": {"type": "record", "name": "Place", "fields": [
+      {"name": "city", "type": "string"}, {"name": "zip", "type": ["null", "int"]}]}}
+  ]}"#;
+
+/// Order `n` in Avro.
+fn order(n: i64) -> Vec<u8> {
+    let mut datum = Vec::new();
+    if n % 2 == 0 {
+        avro_long(0, &mut datum);
+    } else {
+        avro_long(1, &mut datum);
+        avro_bytes(format!("note {n}").as_bytes(), &mut datum);
+    }
+    datum.extend_from_slice(&(n as f64 / 4.0).to_le_bytes());
+    if n > 0 {
+        avro_long(n, &mut datum);
+        for item in 0..n {
+            datum.extend_from_slice(&(item as f32).to_le_bytes());
+        }
+    }
+    avro_long(0, &mut datum);
+    avro_long(n % 2, &mut datum);
+    avro_long(1, &mut datum);
+    avro_bytes(b"a", &mut datum);
+    avro_long(n, &mut datum);
+    avro_long(0, &mut datum);
+    avro_bytes(&i32::try_from(-123 * n).unwrap().to_be_bytes(), &mut datum);
+    avro_long(20_000 + n, &mut datum);
+    datum.push(u8::from(n % 3 == 0));
+    avro_bytes("Köln".as_bytes(), &mut datum);
+    avro_long(1, &mut datum);
+    avro_long(50_000 + n, &mut datum);
+    datum
+}
+
+/// The same as Python's readers give it.
+fn row(n: i64) -> Value {
+    let weights: Vec<_> = (0..n).map(|item| item as f64).collect();
+    let cents = -123 * n;
+    let day = chrono::DateTime::from_timestamp(86_400 * (20_000 + n), 0).unwrap();
+    json!({
+        "note": (n % 2 != 0).then(|| format!("note {n}")),
+        "price": n as f64 / 4.0,
+        "weights": weights,
+        "state": if n % 2 == 0 { "OPEN" } else { "PAID" },
+        "counts": [["a", n]],
+        "total": format!("{}{}.{:02}", if cents < 0 { "-" } else { "" }, cents.abs() / 100, cents.abs() % 100),
+        "day": day.format("%Y-%m-%d").to_string(),
+        "paid": n % 3 == 0,
+        "place": {"city": "Köln", "zip": 50_000 + n},
+        "kafka_partition": 0,
+        "kafka_offset": n,
+    })
+}
+
+#[test]
+fn a_schema_with_many_types_is_archived_and_reads_back() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(1);
+    let folder = Folder::new();
+    let schema = folder.path().join("order.avsc");
+    fs::write(&schema, SCHEMA).unwrap();
+    let orders: Vec<_> = (0..5).map(order).collect();
+    topic.produce_raw(0, orders.iter().map(|order| Some(order.as_slice())));
+    let flags = ["--bounded", "--avro-schema", schema.to_str().unwrap()];
+    Lineage::run(&archive, &topic, &flags);
+
+    let report = report(&archive, &topic);
+    assert_consistent(&report, Past::Calm);
+    assert_eq!(
+        (&report["output_rows"], &report["dropped_rows"]),
+        (&5.into(), &0.into())
+    );
+    let script = r#"
+import glob, json, sys
+import duckdb, pyarrow.parquet as pq
+files = glob.glob(sys.argv[1] + "/**/*.parquet", recursive=True)
+rows = [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
+assert duckdb.read_parquet(files).fetchall() and len(duckdb.read_parquet(files).fetchall()) == len(rows)
+for row in rows:
+    del row["checkpoint_id"], row["kafka_topic"]
+json.dump(sorted(rows, key=lambda row: row["kafka_offset"]), sys.stdout, default=str)
+"#;
+    let output = archive.mirror(Root::Output);
+    let rows = python(&["-c", script, output.to_str().unwrap()], "");
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    let expected: Vec<_> = (0..5).map(row).collect();
+    assert_eq!(rows, expected);
+}
