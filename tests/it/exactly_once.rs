@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::harness::proxy::{Fate, Proxy};
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, Lineage, Random, Root, Storage, Topic};
+use crate::harness::{Archive, LONG, Lineage, Random, Root, Storage, Topic, wait_for};
 
 /// All hours that a test touches, as the output's folders name them.
 fn hours_since(begin: chrono::DateTime<chrono::Utc>) -> Vec<String> {
@@ -174,4 +175,101 @@ fn restarts_with_other_parallelism_go_on_exactly_where_the_last_one_stopped() {
     }
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Killed);
+}
+
+/// A request that a checkpoint, or a start, consists of.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    StartRecord,
+    UploadBegun,
+    PartPut,
+    CommitLog,
+    Slot,
+    FirstCompletion,
+    SecondCompletion,
+}
+
+const MOMENTS: [Moment; 7] = [
+    Moment::StartRecord,
+    Moment::UploadBegun,
+    Moment::PartPut,
+    Moment::CommitLog,
+    Moment::Slot,
+    Moment::FirstCompletion,
+    Moment::SecondCompletion,
+];
+
+/// A proxy that stands still for ever from this moment on, with the request carried out or not.
+fn still_from(moment: Moment, carried_out: bool) -> Proxy {
+    let (mut slots, mut completions, mut still) = (0, 0, false);
+    Proxy::judged_by(move |request| {
+        if still {
+            return Fate::Hang;
+        }
+        let puts = |folder: &str| request.method == "PUT" && request.path.contains(folder);
+        slots += u32::from(puts("/checkpoints/"));
+        completions += u32::from(request.completes_an_upload());
+        still = match moment {
+            Moment::StartRecord => slots == 1,
+            Moment::UploadBegun => request.method == "POST" && request.query.starts_with("uploads"),
+            Moment::PartPut => request.method == "PUT" && request.query.contains("partNumber="),
+            Moment::CommitLog => puts("/commit-log/"),
+            Moment::Slot => slots == 2,
+            Moment::FirstCompletion => completions == 1,
+            Moment::SecondCompletion => completions == 2,
+        };
+        match still {
+            false => Fate::Pass,
+            true if carried_out => Fate::LoseAnswer,
+            true => Fate::Hang,
+        }
+    })
+}
+
+#[test]
+fn a_kill_at_every_step_of_a_checkpoint_loses_and_doubles_nothing_in_s3() {
+    let archive = Archive::new(Storage::S3);
+    let topic = Topic::create(4);
+    for moment in MOMENTS {
+        for carried_out in [false, true] {
+            topic.produce(4_000);
+            let proxy = still_from(moment, carried_out);
+            let url = proxy.url();
+            let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+            let flags = ["--checkpoint-interval", "200ms"];
+            let lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
+            wait_for(&format!("{moment:?}, {carried_out}"), LONG, || {
+                (proxy.hung() > 0).then_some(())
+            });
+            lineage.kill();
+        }
+    }
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Killed);
+}
+
+#[test]
+fn files_that_a_kill_left_pending_in_a_folder_become_visible_at_the_next_start() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(4);
+    topic.produce(40_000);
+    Lineage::run(&archive, &topic, &["--bounded", "--max-file-size", "1KiB"]);
+    // As a kill leaves them between slot and finalization: not yet linked to its name, linked and
+    // still under the hidden one too, and finished.
+    let output = archive.mirror(Root::Output);
+    let keys = archive.keys(Root::Output);
+    assert!(keys.len() >= 3, "{keys:?}");
+    for (place, key) in keys.iter().enumerate() {
+        let (folder, name) = key.rsplit_once('/').unwrap();
+        let visible = output.join(key);
+        let hidden = output.join(folder).join(format!(".{name}.inprogress"));
+        match place % 3 {
+            0 => std::fs::rename(visible, hidden).unwrap(),
+            1 => std::fs::hard_link(visible, hidden).unwrap(),
+            _ => {}
+        }
+    }
+    topic.produce(4_000);
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Calm);
 }

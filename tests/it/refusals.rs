@@ -316,3 +316,23 @@ fn a_pending_upload_that_the_store_expired_is_refused_with_the_file_and_its_offs
         "{last}"
     );
 }
+
+#[test]
+fn a_foreign_file_at_the_name_of_a_pending_one_is_refused_and_left_as_it_is() {
+    let (archive, topic) = used(Storage::Local);
+    let key = archive.keys(Root::Output).remove(0);
+    let path = archive.mirror(Root::Output).join(&key);
+    let (folder, name) = (path.parent().unwrap(), path.file_name().unwrap());
+    let hidden = folder.join(format!(".{}.inprogress", name.to_str().unwrap()));
+    fs::rename(&path, &hidden).unwrap();
+    fs::write(&path, "foreign").unwrap();
+    let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
+    lineage.ends_with(4);
+    let said = format!("another file is at {}/{key}", archive.url(Root::Output));
+    assert!(lineage.log().contains(&said), "{}", lineage.log());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "foreign");
+
+    fs::remove_file(&path).unwrap();
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Calm);
+}
