@@ -8,11 +8,12 @@ fn a_partition_that_is_added_while_it_runs_is_read_from_its_first_record() {
     let archive = Archive::new(Storage::Local);
     let topic = Topic::create(2);
     topic.produce(1_000);
+    // Long enough for the records to be there before the partitions are found.
     let flags = [
         "--checkpoint-interval",
         "200ms",
         "--partition-discovery-interval",
-        "500ms",
+        "3s",
     ];
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says("checkpoint complete");
