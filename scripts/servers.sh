@@ -130,7 +130,7 @@ make_python() {
     python3 -m venv "$1" &&
         "$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
             -r "$HERE/servers/requirements.txt" &&
-        "$1/bin/python" -c 'import duckdb, pyarrow.parquet'
+        "$1/bin/python" -c 'import duckdb, pyarrow.parquet, pyroaring'
 }
 
 STAGING=

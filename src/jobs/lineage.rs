@@ -55,7 +55,7 @@ pub async fn run(settings: &Settings, env: Environment) -> Result<(), JobError> 
         // Nothing has been read yet, so there is nothing to checkpoint.
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
-    run.to_the_end().await
+    run.run_to_the_end().await
 }
 
 impl<'a> Run<'a> {
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn to_the_end(self) -> Result<(), JobError> {
+    async fn run_to_the_end(self) -> Result<(), JobError> {
         let (events, receive_events) = mpsc::unbounded_channel();
         let (threads, handles) = self.spawn_subtasks(&events)?;
         let patience = self.env.patience.clone();
