@@ -280,3 +280,19 @@ fn a_folder_that_cannot_be_written_to_is_refused_at_once() {
         "{refused:?}"
     );
 }
+
+#[tokio::test]
+async fn what_a_crash_has_left_of_an_object_is_cleared_away_at_the_next_start() {
+    let (_, folder) = local();
+    let left = folder.path().join(".put-0123");
+    std::fs::write(&left, "half of a sl").unwrap();
+    let store = LocalStore::open(folder.path()).unwrap();
+    assert!(!left.exists());
+    let key = Key::new("chk-1/_metadata");
+    store
+        .put_if_absent(&key, Bytes::from("slot"))
+        .await
+        .unwrap();
+    let hidden = std::fs::read_dir(folder.path()).unwrap();
+    assert_eq!(hidden.count(), 1, "nothing beside the object's folder");
+}

@@ -16,6 +16,8 @@ use bytes::Bytes;
 use super::{Committable, Key, Objects, PartFiles, Proof, Put, StoreError, Upload};
 
 const IN_PROGRESS: &str = ".inprogress";
+/// Objects that are being written, in the root; a crash can leave one.
+const UNLINKED: &str = ".put-";
 
 /// A folder; see the module.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ impl LocalStore {
         };
         let probe = root.join(format!(".probe-{}", uuid::Uuid::new_v4().simple()));
         create_folder(root)
+            .and_then(|()| clear_unlinked(root))
             .and_then(|()| File::create_new(&probe))
             .and_then(|_| fs::remove_file(&probe))
             .map_err(|e| store.denied("writing to", "", e))?;
@@ -85,8 +88,9 @@ impl LocalStore {
 
     fn put_if_absent_blocking(&self, key: &Key, body: &[u8]) -> Result<Put, StoreError> {
         let path = self.path(key);
-        let hidden =
-            path.with_file_name(format!(".{}-{}", key.name(), uuid::Uuid::new_v4().simple()));
+        let hidden = self
+            .root
+            .join(format!("{UNLINKED}{}", uuid::Uuid::new_v4().simple()));
         let put = || -> io::Result<Put> {
             let folder = parent(&path)?;
             create_folder(folder)?;
@@ -371,6 +375,22 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
+}
+
+/// Removes what a crash has left of objects that never got their name. A living process whose
+/// object is among them fails to link it, and writes it again.
+fn clear_unlinked(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(UNLINKED.as_bytes())
+        {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
