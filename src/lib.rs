@@ -20,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod commit_log;
 pub mod config;
+mod digest;
 pub mod ids;
 pub mod jobs;
 pub mod recovery;

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256_hex;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Offset, Split, SubtaskIndex};
 use crate::store::{Committable, Key, Root};
 
@@ -159,13 +159,7 @@ impl Slot {
 }
 
 fn checksum(text: &str) -> String {
-    use std::fmt::Write;
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().fold("sha256:".to_owned(), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    format!("sha256:{}", sha256_hex(text))
 }
 
 #[cfg(test)]

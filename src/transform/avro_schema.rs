@@ -4,9 +4,9 @@ use arrow_avro::reader::{Decoder, DecoderMode, ReaderBuilder};
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::enrich;
+use crate::digest::sha256_hex;
 
 /// Records in one decoded batch at the most; more than any source hands over at once.
 const CAPACITY: usize = 1 << 20;
@@ -66,12 +66,7 @@ impl InputSchema {
 
     /// SHA-256 of the schema without its white space; part of what the job is.
     pub fn sha256(&self) -> String {
-        use std::fmt::Write;
-        let digest = Sha256::digest(self.json.as_bytes());
-        digest.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        sha256_hex(&self.json)
     }
 
     pub(super) fn decoder(&self) -> Result<Decoder, ArrowError> {
