@@ -23,6 +23,7 @@ pub mod config;
 mod digest;
 pub mod ids;
 pub mod jobs;
+mod offset_set;
 pub mod recovery;
 pub mod runtime;
 #[cfg(test)]

@@ -18,8 +18,8 @@ struct Event<'a> {
 
 /// Encodes events one after the other into one buffer.
 ///
-/// It writes through serde straight into the buffer. `to_avro_datum` builds a tree of values with
-/// an allocation for each field name, and costs several times as much.
+/// It writes through serde straight into the buffer, where `to_avro_datum` would build a tree of
+/// values with an allocation for each field name.
 pub struct Encoder {
     schema: Schema,
     datum: Vec<u8>,

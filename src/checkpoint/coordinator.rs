@@ -60,6 +60,7 @@ impl Owner {
             written_at: now.0,
             next_offsets: next_offsets.collect(),
             pending,
+            reread: Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::ids::{CheckpointId, Generation, NextOffset, Split, SubtaskIndex};
 use crate::runtime::progress::{CheckpointSummary, Progress};
 use crate::runtime::retry::Patience;
 use crate::runtime::subtask::{Command, SubtaskError};
-use crate::sink::committer;
+use crate::sink::committer::{self, LostFile};
 use crate::sink::upload::UploadError;
 use crate::source::SplitStart;
 use crate::store::{Root, StoreError, Stores};
@@ -58,6 +58,15 @@ pub enum DriverError {
     Finalize {
         checkpoint: CheckpointId,
         source: StoreError,
+    },
+    #[error(
+        "the store has lost files of checkpoint {checkpoint} before they were visible: {}. Nothing \
+         else is lost: start again, and the start says what becomes of them",
+        .lost.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    FilesLost {
+        checkpoint: CheckpointId,
+        lost: Vec<LostFile>,
     },
     #[error("the checkpoint protocol was broken: {0}")]
     Protocol(#[from] ProtocolError),
@@ -184,12 +193,13 @@ impl Driver {
             acks,
             slot: clock.monotonic(),
         };
-        committer::finalize(&self.stores, &self.patience, &files)
+        let checkpoint = slot.id;
+        let lost = committer::finalize(&self.stores, &self.patience, &files)
             .await
-            .map_err(|source| DriverError::Finalize {
-                checkpoint: slot.id,
-                source,
-            })?;
+            .map_err(|source| DriverError::Finalize { checkpoint, source })?;
+        if !lost.is_empty() {
+            return Err(DriverError::FilesLost { checkpoint, lost });
+        }
         let now = clock.monotonic();
         let completed = self.coordinator.finalized(now)?;
         self.report(&slot, watch, now);

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::digest::sha256_hex;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Offset, Split, SubtaskIndex};
+use crate::offset_set::ExactOffsets;
 use crate::store::{Committable, Key, Root};
 
 /// Rises when a reader of the previous version could misunderstand a slot.
@@ -51,8 +52,37 @@ pub struct OffsetRange {
     pub split: Split,
     pub first: Offset,
     pub last: Offset,
-    /// Rows of this split in the file; fewer than the span where Kafka has gaps.
+    /// Rows of this split in the file; fewer than the span where Kafka has gaps, or where rows in
+    /// between went to other files.
     pub rows: u64,
+    /// Which ones, where they are not all of the span: what has to be read again if the store loses
+    /// the file before it is visible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<ExactOffsets>,
+}
+
+impl OffsetRange {
+    /// `None` for the empty set.
+    pub fn of(split: Split, offsets: &ExactOffsets) -> Option<Self> {
+        let (first, last) = (offsets.first()?, offsets.last()?);
+        let rows = offsets.len();
+        let whole = rows == last.0.abs_diff(first.0) + 1;
+        Some(Self {
+            split,
+            first,
+            last,
+            rows,
+            exact: (!whole).then(|| offsets.clone()),
+        })
+    }
+
+    pub fn offsets(&self) -> ExactOffsets {
+        self.exact.clone().unwrap_or_else(|| {
+            let mut offsets = ExactOffsets::default();
+            offsets.add_range(self.first, self.last);
+            offsets
+        })
+    }
 }
 
 /// A file that is closed and durable, and awaits its checkpoint.
@@ -83,6 +113,10 @@ pub struct Slot {
     pub next_offsets: Vec<SplitOffset>,
     /// Every file not confirmed finalized, of earlier slots too.
     pub pending: Vec<PendingFile>,
+    /// Files that the store has lost before they were visible, given up by a start record: the next
+    /// checkpoint holds their records once more. Only a start record has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reread: Vec<PendingFile>,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -205,6 +239,7 @@ pub mod tests {
                     first: Offset(41),
                     last: Offset(42),
                     rows: 2,
+                    exact: None,
                 }],
                 committable: Committable {
                     upload,
@@ -214,7 +249,20 @@ pub mod tests {
                     },
                 },
             }],
+            reread: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_range_says_which_offsets_it_has_only_where_they_are_not_all() {
+        let offsets = |all: &[i64]| all.iter().copied().map(Offset).collect::<ExactOffsets>();
+        let range = |all| OffsetRange::of(Split::new("t", 0), &offsets(all)).unwrap();
+        assert_eq!(range(&[5, 6, 7]).exact, None);
+        assert_eq!(range(&[5, 7]).exact, Some(offsets(&[5, 7])));
+        for all in [&[5, 6, 7][..], &[5, 7], &[9]] {
+            assert_eq!(range(all).offsets(), offsets(all));
+        }
+        assert_eq!(OffsetRange::of(Split::new("t", 0), &offsets(&[])), None);
     }
 
     #[test]

@@ -166,6 +166,7 @@ fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
         upload_buffer: 64 << 20,
         bounded: false,
         allow_lost_offsets: false,
+        reread_lost_files: false,
     })
 }
 

@@ -130,6 +130,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub allow_lost_offsets: bool,
 
+    /// Where the store has lost a closed file before it was visible, read its records again from Kafka
+    #[arg(long)]
+    pub reread_lost_files: bool,
+
     #[command(flatten)]
     pub s3: S3Args,
 }

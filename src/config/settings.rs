@@ -33,6 +33,7 @@ pub struct Settings {
     pub upload_buffer: usize,
     pub bounded: bool,
     pub allow_lost_offsets: bool,
+    pub reread_lost_files: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +130,7 @@ impl TryFrom<RunArgs> for Settings {
             upload_buffer: args.upload_buffer,
             bounded: args.bounded,
             allow_lost_offsets: args.allow_lost_offsets,
+            reread_lost_files: args.reread_lost_files,
         })
     }
 }

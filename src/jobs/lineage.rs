@@ -90,6 +90,7 @@ impl<'a> Run<'a> {
                 patience: &patience,
             },
             allow_lost_offsets: settings.allow_lost_offsets,
+            reread_lost_files: settings.reread_lost_files,
         };
         let started = recovery.start().await?;
         Ok(Self {
@@ -170,6 +171,7 @@ impl<'a> Run<'a> {
         own.map(|(split, &from)| SplitStart {
             split: split.clone(),
             from,
+            reread: self.started.reread(split, self.settings.allow_lost_offsets),
             until: (self.settings.bounded).then(|| self.started.splits[split].end),
         })
         .collect()
@@ -218,6 +220,7 @@ impl<'a> Run<'a> {
             open: self.started.record.id.next(),
             bounded: self.settings.bounded,
             end_reported: false,
+            held: None,
             finished: false,
         })
     }

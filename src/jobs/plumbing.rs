@@ -104,6 +104,7 @@ fn new_splits(
         Ok(SplitStart {
             split,
             from,
+            reread: None,
             until: None,
         })
     });

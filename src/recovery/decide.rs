@@ -29,6 +29,8 @@ pub struct Plan {
     /// Of all splits, those never seen before from their earliest record.
     pub next_offsets: BTreeMap<Split, NextOffset>,
     pub pending: Vec<PendingFile>,
+    /// Lost files that an earlier start has given up, and whose records are not archived again yet.
+    pub reread: Vec<PendingFile>,
     /// Ranges that are given up because the user allowed it.
     pub lost: Vec<Lost>,
 }
@@ -87,6 +89,13 @@ pub enum Refusal {
          --allow-lost-offsets"
     )]
     PartitionGone { split: Split },
+
+    #[error(
+        "files of a complete checkpoint are lost: {0}. If nobody has moved or deleted them, they \
+         have never been visible: start with --reread-lost-files to read their records again from \
+         Kafka. If somebody has, that would double their records: put them back"
+    )]
+    FilesLost(String),
 }
 
 /// Decides how to start.
@@ -102,6 +111,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
             generation: Generation::FIRST,
             next_offsets: earliest.collect(),
             pending: Vec::new(),
+            reread: Vec::new(),
             lost: Vec::new(),
         });
     };
@@ -144,6 +154,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
         generation: newest.generation.next(),
         next_offsets,
         pending: newest.pending.clone(),
+        reread: newest.reread.clone(),
         lost,
     })
 }

@@ -6,13 +6,16 @@ use async_trait::async_trait;
 
 use crate::checkpoint::coordinator::Owner;
 use crate::checkpoint::log::{Appended, CheckpointLog, LogError};
-use crate::checkpoint::slot::{JobIdentity, Slot, SlotKind};
+use crate::checkpoint::slot::{JobIdentity, PendingFile, Slot, SlotKind};
 use crate::commit_log::{CommitLog, CommitLogError};
 use crate::ids::{CheckpointId, JobId, NextOffset, Nonce, Split};
+use crate::offset_set::ExactOffsets;
 use crate::recovery::decide::{self, Facts, Refusal};
+use crate::recovery::reread;
 use crate::runtime::retry::Patience;
-use crate::sink::committer;
+use crate::sink::committer::{self, LostFile};
 use crate::source::kafka::Watermarks;
+use crate::source::reread::Reread;
 use crate::store::{Root, StoreError, Stores};
 
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +29,6 @@ pub enum RecoveryError {
          would double records. Restore it; or start a new archive with new paths for all four"
     )]
     CommitLogAhead { found: CheckpointId, newest: String },
-
-    #[error("a file of an earlier start cannot be finalized: {source}. It is {files}")]
-    Finalize { source: StoreError, files: String },
 
     #[error(transparent)]
     Log(#[from] LogError),
@@ -54,6 +54,7 @@ pub struct Recovery<'a> {
     pub identity: &'a JobIdentity,
     pub topic: &'a dyn TopicLookup,
     pub allow_lost_offsets: bool,
+    pub reread_lost_files: bool,
 }
 
 /// A start that is confirmed, with everything before it finished.
@@ -63,11 +64,20 @@ pub struct Started {
     pub record: Slot,
     pub next_offsets: BTreeMap<Split, NextOffset>,
     pub splits: BTreeMap<Split, Watermarks>,
+    /// Offsets below the next offsets whose files the store has lost.
+    lost: BTreeMap<Split, ExactOffsets>,
+}
+
+impl Started {
+    /// What is to be read again of a split.
+    pub fn reread(&self, split: &Split, allow_gaps: bool) -> Option<Reread> {
+        Reread::of(self.lost.get(split)?.clone(), allow_gaps)
+    }
 }
 
 impl Recovery<'_> {
     pub async fn start(&self) -> Result<Started, RecoveryError> {
-        let started = self.claim().await?;
+        let mut started = self.claim().await?;
         let record = &started.record;
         let pending = record.pending.len();
         tracing::info!(
@@ -77,14 +87,90 @@ impl Recovery<'_> {
             pending,
             "started"
         );
-        committer::finalize(self.stores, self.patience, &record.pending)
-            .await
-            .map_err(|source| RecoveryError::Finalize {
-                source,
-                files: describe(record),
-            })?;
-        self.abort_orphans(record).await?;
+        let lost = committer::finalize(self.stores, self.patience, &record.pending).await?;
+        if !lost.is_empty() {
+            self.give_up(&mut started, lost).await?;
+        }
+        self.settle_reread(&mut started).await?;
+        self.abort_orphans(&started.record).await?;
         Ok(started)
+    }
+
+    /// States lost files in one more start record: from then on their records are to be read again,
+    /// whatever happens to this process. All other files of the first record are finalized.
+    async fn give_up(
+        &self,
+        started: &mut Started,
+        lost: Vec<LostFile>,
+    ) -> Result<(), RecoveryError> {
+        for lost in &lost {
+            tracing::warn!(%lost, "the store has lost a file that was not visible yet");
+        }
+        let mut reread = started.record.reread.clone();
+        reread.extend(reread::give_up(lost, self.reread_lost_files)?);
+        // Before anything is given up: refused while nothing has changed.
+        self.offsets_to_reread(started, &reread)?;
+        let mut record = started.owner.slot(
+            started.record.id.next(),
+            SlotKind::Start,
+            &started.next_offsets,
+            Vec::new(),
+            self.patience.clock.wall(),
+        );
+        record.reread = reread;
+        match self.log.append(&record).await? {
+            Appended::Confirmed => {
+                started.record = record;
+                Ok(())
+            }
+            Appended::Taken(by) => Err(LogError::Fenced {
+                slot: by.id,
+                newer: by.generation,
+                own: record.generation,
+            }
+            .into()),
+        }
+    }
+
+    /// Makes sure that no file that was given up becomes visible any more, and notes what to read
+    /// again. A file that is visible all the same was completed by a late request, before its
+    /// upload was aborted here: it counts.
+    async fn settle_reread(&self, started: &mut Started) -> Result<(), RecoveryError> {
+        let mut reread = Vec::new();
+        for file in &started.record.reread {
+            let store = self.stores.part_files(file.root);
+            let concern = format!("giving up {}", file.url);
+            self.patience
+                .insist(&concern, || store.abort(&file.committable.upload))
+                .await?;
+            let finalized = self
+                .patience
+                .insist(&concern, || store.finalize(&file.committable))
+                .await;
+            match finalized {
+                Ok(()) => tracing::info!(url = file.url, "visible after all"),
+                Err(StoreError::UploadGone { .. }) => reread.push(file.clone()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        started.lost = self.offsets_to_reread(started, &reread)?;
+        for (split, lost) in &started.lost {
+            tracing::info!(%split, offsets = %lost, "reading the records of lost files again");
+        }
+        Ok(())
+    }
+
+    fn offsets_to_reread(
+        &self,
+        started: &Started,
+        files: &[PendingFile],
+    ) -> Result<BTreeMap<Split, ExactOffsets>, Refusal> {
+        reread::offsets(
+            files,
+            &started.next_offsets,
+            &started.splits,
+            self.allow_lost_offsets,
+        )
     }
 
     /// Takes the next slot. Refused by the slot of another process, it looks at the log anew: that
@@ -114,13 +200,14 @@ impl Recovery<'_> {
                 nonce: nonce.clone(),
                 identity: self.identity.clone(),
             };
-            let record = owner.slot(
+            let mut record = owner.slot(
                 plan.id,
                 SlotKind::Start,
                 &plan.next_offsets,
                 plan.pending,
                 self.patience.clock.wall(),
             );
+            record.reread = plan.reread;
             match self.log.append(&record).await? {
                 Appended::Confirmed => {
                     return Ok(Started {
@@ -128,6 +215,7 @@ impl Recovery<'_> {
                         record,
                         next_offsets: plan.next_offsets,
                         splits,
+                        lost: BTreeMap::new(),
                     });
                 }
                 Appended::Taken(by) => {
@@ -173,18 +261,4 @@ impl Recovery<'_> {
         }
         Ok(())
     }
-}
-
-/// The pending files of a slot, for an error that somebody has to act on.
-fn describe(slot: &Slot) -> String {
-    let describe = |file: &crate::checkpoint::slot::PendingFile| {
-        let ranges = file
-            .offsets
-            .iter()
-            .map(|r| format!("{} {}..={}", r.split, r.first, r.last));
-        let ranges: Vec<_> = ranges.collect();
-        format!("{} with offsets {}", file.url, ranges.join(", "))
-    };
-    let files: Vec<_> = slot.pending.iter().map(describe).collect();
-    format!("one of: {}", files.join("; "))
 }

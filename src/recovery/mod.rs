@@ -1,6 +1,7 @@
 //! Starting: what was left behind, whose turn it is, where to go on.
 //!
-//! [`decide`] is pure: facts in, a plan or a refusal out. [`execute`] looks and acts.
+//! [`decide`] and [`reread`] are pure: facts in, a plan or a refusal out. [`execute`] looks and acts.
 
 pub mod decide;
 pub mod execute;
+pub mod reread;

@@ -2,7 +2,8 @@
 //! or a simulation can drive it alike.
 //!
 //! Guarantees: a barrier is taken between two batches and never overtakes rows; the next offsets of
-//! a checkpoint are exactly behind the rows of its files; after the last barrier nothing is read.
+//! a checkpoint are exactly behind the rows of its files; after the last barrier nothing is read. A
+//! barrier waits until lost records have been read again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub struct Subtask<S, O, W> {
     /// Stops reading at the ends of its splits.
     pub bounded: bool,
     pub end_reported: bool,
+    /// A barrier that waits for lost records.
+    pub held: Option<Barrier>,
     pub finished: bool,
 }
 
@@ -80,6 +83,7 @@ where
     pub fn command(&mut self, command: Command) -> Result<(), SubtaskError> {
         match command {
             Command::AddSplits(splits) => self.source.add_splits(splits)?,
+            Command::Barrier(barrier) if self.source.rereading() => self.held = Some(barrier),
             Command::Barrier(barrier) => self.barrier(barrier)?,
         }
         Ok(())
@@ -104,6 +108,11 @@ where
 
     /// Reads and writes one batch, waiting up to `timeout` for it.
     pub fn step(&mut self, timeout: Duration) -> Result<Step, SubtaskError> {
+        if !self.source.rereading()
+            && let Some(barrier) = self.held.take()
+        {
+            self.barrier(barrier)?;
+        }
         if self.finished {
             return Ok(Step::Finished);
         }

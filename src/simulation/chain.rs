@@ -17,6 +17,7 @@ use crate::runtime::budget::Budget;
 use crate::sink::naming::PartName;
 use crate::sink::upload::{Command, Piece};
 use crate::sink::{ClosedFile, SinkError, SinkWriter};
+use crate::source::reread::Reread;
 use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
 use crate::store::{Committable, Key, Root};
 use crate::transform::{Operator, Rows, TransformError};
@@ -38,6 +39,8 @@ pub struct SimSource {
     pub topic: Topic,
     splits: Vec<Split>,
     positions: Vec<NextOffset>,
+    /// Saved next offsets, and what is to be handed over again from below.
+    rereads: Vec<(NextOffset, Option<Reread>)>,
     turn: usize,
 }
 
@@ -47,6 +50,7 @@ impl SimSource {
             topic,
             splits: Vec::new(),
             positions: Vec::new(),
+            rereads: Vec::new(),
             turn: 0,
         }
     }
@@ -85,8 +89,11 @@ impl SourceReader for SimSource {
         self.turn = (self.turn + 1) % self.splits.len();
         let end = self.end(self.turn);
         let position = &mut self.positions[self.turn];
+        let (saved, reread) = &mut self.rereads[self.turn];
         while position.0 < end && records.len() < 4 {
-            if !is_marker(position.0) {
+            let new = *position >= *saved;
+            let lost = |r: &mut Reread| r.wants(Offset(position.0));
+            if !is_marker(position.0) && (new || reread.as_mut().is_some_and(lost)) {
                 records.push(Origin {
                     split: SplitIndex(self.turn as u32),
                     offset: Offset(position.0),
@@ -94,13 +101,20 @@ impl SourceReader for SimSource {
             }
             position.0 += 1;
         }
+        if *position >= *saved
+            && let Some(reread) = reread.take()
+        {
+            reread.finish(&self.splits[self.turn])?;
+        }
         Ok(SimBatch(records))
     }
 
     fn add_splits(&mut self, splits: Vec<SplitStart>) -> Result<(), SourceError> {
         for start in splits {
             self.splits.push(start.split);
-            self.positions.push(start.from);
+            let begin = start.reread.as_ref().map(|r| r.begin(start.from));
+            self.positions.push(begin.unwrap_or(start.from));
+            self.rereads.push((start.from, start.reread));
         }
         Ok(())
     }
@@ -112,6 +126,14 @@ impl SourceReader for SimSource {
     fn positions(&self) -> Vec<(Split, NextOffset)> {
         let positions = self.positions.iter().copied();
         self.splits.iter().cloned().zip(positions).collect()
+    }
+
+    fn rereading(&self) -> bool {
+        let saved = self.rereads.iter().map(|(saved, _)| saved);
+        self.positions
+            .iter()
+            .zip(saved)
+            .any(|(at, saved)| at < saved)
     }
 
     fn at_end(&self) -> bool {
@@ -207,6 +229,7 @@ impl SimWriter {
             first: *offset,
             last: *offset,
             rows: 1,
+            exact: None,
         });
         Ok(ClosedFile {
             root: self.root,

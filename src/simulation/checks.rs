@@ -72,8 +72,23 @@ impl Checker {
             Some((last_id, last)) => {
                 assert_eq!(id, last_id.next(), "the log is dense");
                 match slot.kind {
+                    SlotKind::Start if slot.nonce == last.nonce => {
+                        assert_eq!(slot.generation, last.generation);
+                        assert_eq!(
+                            last.kind,
+                            SlotKind::Start,
+                            "lost files are given up at once"
+                        );
+                        assert!(
+                            !slot.reread.is_empty(),
+                            "there is a reason for a second record"
+                        );
+                    }
                     SlotKind::Start => assert_eq!(slot.generation, last.generation.next()),
-                    SlotKind::Checkpoint => assert_eq!(slot.nonce, last.nonce, "by the owner"),
+                    SlotKind::Checkpoint => {
+                        assert_eq!(slot.nonce, last.nonce, "by the owner");
+                        assert_eq!(slot.reread, [], "all is read again before the barrier");
+                    }
                 }
                 for (before, after) in last.next_offsets.iter().zip(&slot.next_offsets) {
                     assert_eq!(before.split, after.split);
@@ -151,7 +166,8 @@ impl Checker {
     /// Of every split, what is visible or pending is exactly what lies below the next offsets.
     fn check_complete(&self, slot: &Slot) {
         let mut pending = BTreeSet::new();
-        for file in slot.pending.iter().filter(|f| !self.files.contains(&f.url)) {
+        let files = slot.pending.iter().chain(&slot.reread);
+        for file in files.filter(|f| !self.files.contains(&f.url)) {
             for range in &file.offsets {
                 let row = (range.split.partition, range.first.0);
                 assert!(

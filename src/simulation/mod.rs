@@ -69,6 +69,17 @@ fn two_and_three_processes_of_one_job_fence_each_other() {
     run_all(Faults {
         store: true,
         crashes: true,
+        losses: false,
+        rivals: true,
+    });
+}
+
+#[test]
+fn uploads_that_the_store_loses_are_read_again_and_no_record_is_doubled() {
+    run_all(Faults {
+        store: true,
+        crashes: true,
+        losses: true,
         rivals: true,
     });
 }
@@ -79,6 +90,7 @@ fn a_seed_replays_exactly() {
         let faults = Faults {
             store: true,
             crashes: true,
+            losses: true,
             rivals: true,
         };
         let mut world = World::new(seed, faults);

@@ -115,13 +115,17 @@ pub enum End {
 }
 
 impl End {
-    /// Being fenced is the one error that a schedule may lead to.
     pub fn is_fencing(&self) -> bool {
         matches!(
             self,
             End::Recovery(RecoveryError::Log(LogError::Fenced { .. }))
                 | End::Driver(DriverError::Log(LogError::Fenced { .. }))
         )
+    }
+
+    /// A process whose files are lost ends too; the next one reads them again.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, End::Driver(DriverError::FilesLost { .. }))
     }
 }
 
@@ -231,6 +235,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         identity: &identity,
         topic: &outside,
         allow_lost_offsets: false,
+        reread_lost_files: true,
     };
     let started = recovery.start().await.map_err(End::Recovery)?;
     let (events, receive_events) = mpsc::unbounded_channel();
@@ -301,6 +306,7 @@ fn subtask(
     let starts = own.map(|(split, &from)| SplitStart {
         split: split.clone(),
         from,
+        reread: started.reread(split, false),
         until: None,
     });
     let mut subtask = Subtask {
@@ -316,6 +322,7 @@ fn subtask(
         open: started.record.id.next(),
         bounded: true,
         end_reported: false,
+        held: None,
         finished: false,
     };
     let splits = Command::AddSplits(starts.collect());

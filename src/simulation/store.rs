@@ -34,6 +34,54 @@ pub struct File {
 pub struct OpenUpload {
     pub path: String,
     parts: BTreeMap<usize, Bytes>,
+    /// Its parts are lost.
+    broken: bool,
+}
+
+/// What becomes of an upload whose completion goes wrong in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Its parts are lost; it stays open.
+    Parts,
+    /// It is gone.
+    Upload,
+    /// It says that its parts are lost, and becomes the file later all the same, unless it is
+    /// aborted before.
+    Unsettled,
+}
+
+impl Shared {
+    /// Loses what was uploaded under this id.
+    pub fn lose(&mut self, id: &str, loss: Loss) {
+        let uploads = &mut self.contents.uploads;
+        let Some(upload) = uploads.get_mut(id) else {
+            return;
+        };
+        upload.broken = true;
+        let id = id.to_owned();
+        match loss {
+            Loss::Parts => {}
+            Loss::Upload => drop(uploads.remove(&id)),
+            Loss::Unsettled => self.requests.push(Request {
+                what: format!("late completion of {id}"),
+                apply: Box::new(move |contents, _| contents.complete(&id)),
+            }),
+        }
+    }
+}
+
+impl Contents {
+    /// The upload becomes a file, if it is still there.
+    fn complete(&mut self, id: &str) {
+        if let Some(open) = self.uploads.remove(id) {
+            let file = File {
+                body: open.parts.into_values().flatten().collect(),
+                token: id.to_owned(),
+            };
+            self.files.insert(open.path, file);
+            self.version += 1;
+        }
+    }
 }
 
 /// How a request ends.
@@ -180,6 +228,7 @@ impl PartFiles for SimStore {
             let upload = OpenUpload {
                 path,
                 parts: BTreeMap::new(),
+                broken: false,
             };
             contents.uploads.insert(id.clone(), upload);
             Ok(Upload {
@@ -231,7 +280,7 @@ impl PartFiles for SimStore {
             committable.upload.clone(),
         );
         let size = committable.size;
-        self.request(format!("complete {path}"), move |contents| {
+        self.request(format!("complete {}", upload.id), move |contents| {
             if let Some(file) = contents.files.get(&path) {
                 let ours = file.token == upload.token && file.body.len() as u64 == size;
                 return if ours {
@@ -240,17 +289,14 @@ impl PartFiles for SimStore {
                     Err(StoreError::Foreign { url: path })
                 };
             }
-            let Some(open) = contents.uploads.remove(&upload.id) else {
-                return Err(StoreError::UploadGone { url: path });
-            };
-            let body = open.parts.into_values().flatten().collect();
-            let file = File {
-                body,
-                token: upload.token,
-            };
-            contents.files.insert(path, file);
-            contents.version += 1;
-            Ok(())
+            match contents.uploads.get(&upload.id) {
+                None => Err(StoreError::UploadGone { url: path }),
+                Some(open) if open.broken => Err(StoreError::UploadBroken { url: path }),
+                Some(_) => {
+                    contents.complete(&upload.id);
+                    Ok(())
+                }
+            }
         })
         .await
     }

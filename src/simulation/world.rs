@@ -9,7 +9,7 @@ use fastrand::Rng;
 use super::chain::is_marker;
 use super::checks::Checker;
 use super::process::{Inside, Outside, Process, SimClock};
-use super::store::{Fate, Shared};
+use super::store::{Fate, Loss, Shared};
 use crate::checkpoint::driver::{ChainError, Event};
 use crate::runtime::subtask::Step;
 
@@ -20,6 +20,8 @@ pub struct Faults {
     pub store: bool,
     /// Processes die and are started again.
     pub crashes: bool,
+    /// The store loses what it was asked to complete.
+    pub losses: bool,
     /// Further processes are started beside, and processes are paused.
     pub rivals: bool,
 }
@@ -28,6 +30,7 @@ impl Faults {
     pub const NONE: Self = Self {
         store: false,
         crashes: false,
+        losses: false,
         rivals: false,
     };
 }
@@ -91,7 +94,7 @@ impl World {
                 self.note(2_000);
                 self.processes.push(Process::start(self.outside.clone()));
             }
-            self.step(self.faults.store);
+            self.step(self.faults);
         }
     }
 
@@ -115,7 +118,7 @@ impl World {
             if self.processes.is_empty() && self.shared().requests.is_empty() {
                 return;
             }
-            self.step(false);
+            self.step(Faults::NONE);
         }
         panic!("no progress: {} processes are left", self.processes.len());
     }
@@ -187,16 +190,16 @@ impl World {
     }
 
     /// One thing happens.
-    fn step(&mut self, store_faults: bool) {
+    fn step(&mut self, faults: Faults) {
         let choice = self.rng.u32(..10);
         self.note(u64::from(choice));
         let happened = match choice {
             0..=4 => self.poll_a_task(),
-            5 | 6 => self.end_a_request(store_faults),
+            5 | 6 => self.end_a_request(faults),
             7 | 8 => self.step_a_subtask(),
             _ => false,
         };
-        if !happened && !self.poll_a_task() && !self.end_a_request(store_faults) {
+        if !happened && !self.poll_a_task() && !self.end_a_request(faults) {
             self.step_a_subtask();
             self.let_time_pass();
         }
@@ -224,10 +227,10 @@ impl World {
         true
     }
 
-    fn end_a_request(&mut self, faults: bool) -> bool {
+    fn end_a_request(&mut self, faults: Faults) -> bool {
         let fate = match self.rng.u32(..10) {
-            0 if faults => Fate::AnswerLost,
-            1 if faults => Fate::Failed,
+            0 if faults.store => Fate::AnswerLost,
+            1 if faults.store => Fate::Failed,
             _ => Fate::Answered,
         };
         let mut shared = self
@@ -239,8 +242,19 @@ impl World {
             return false;
         }
         let place = self.rng.usize(..shared.requests.len());
+        // Late enough for a process to end and another to start meanwhile.
+        if shared.requests[place].what.starts_with("late") && self.rng.u32(..50) != 0 {
+            return false;
+        }
         let request = shared.requests.remove(place);
         let length = request.what.len() as u64;
+        if let Some(id) = request.what.strip_prefix("complete ")
+            && faults.losses
+            && fate == Fate::Failed
+        {
+            let loss = [Loss::Parts, Loss::Upload, Loss::Unsettled][self.rng.usize(..3)];
+            shared.lose(id, loss);
+        }
         request.end(&mut shared.contents, fate);
         drop(shared);
         self.note(length * 10 + fate as u64);
@@ -303,14 +317,15 @@ impl World {
         }
     }
 
-    /// Removes processes that have ended; only fencing may end one, or the end of its work.
+    /// Removes processes that have ended; only fencing may end one, a loss, or the end of its work.
     fn bury(&mut self) {
         self.processes
             .retain(|process| match &inside(process).ended {
                 None => true,
                 Some(Ok(())) => false,
                 Some(Err(end)) => {
-                    assert!(end.is_fencing(), "a process ended: {end:?}");
+                    let expected = end.is_fencing() || (self.faults.losses && end.is_loss());
+                    assert!(expected, "a process ended: {end:?}");
                     false
                 }
             });

@@ -8,16 +8,14 @@
 //! | `lineage.job` | 32 hexadecimal digits |
 //! | `lineage.generation` | a number |
 //! | `lineage.checkpoint_id` | a number |
-//! | `lineage.offsets` | JSON: `[{"topic", "partition", "offsets"}]`, with `offsets` in base64 a 64-bit Roaring bitmap in the portable format (<https://github.com/RoaringBitmap/RoaringFormatSpec>) |
+//! | `lineage.offsets` | JSON: `[{"topic", "partition", "offsets"}]`, with `offsets` as in [`crate::offset_set`] |
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use parquet::file::metadata::KeyValue;
-use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::slot::OffsetRange;
 use crate::ids::{CheckpointId, Generation, JobId, Offset, Split};
+use crate::offset_set::ExactOffsets;
 use crate::source::{Origin, SplitIndex};
 
 const FORMAT_VERSION: &str = "1";
@@ -32,58 +30,51 @@ pub struct OffsetSets {
 
 #[derive(Debug)]
 struct OffsetSet {
-    bitmap: RoaringTreemap,
-    /// First and last of the run that is not in the bitmap yet.
-    run: (u64, u64),
+    exact: ExactOffsets,
+    /// First and last of the run that is not in the set yet.
+    run: (Offset, Offset),
 }
 
 impl OffsetSet {
-    fn starting_at(offset: u64) -> Self {
+    fn starting_at(offset: Offset) -> Self {
         Self {
-            bitmap: RoaringTreemap::new(),
+            exact: ExactOffsets::default(),
             run: (offset, offset),
         }
     }
 
-    fn add(&mut self, offset: u64) {
-        if offset == self.run.1 + 1 {
+    fn add(&mut self, offset: Offset) {
+        if offset.0 == self.run.1.0 + 1 {
             self.run.1 = offset;
         } else {
-            self.bitmap.insert_range(self.run.0..=self.run.1);
+            self.exact.add_range(self.run.0, self.run.1);
             self.run = (offset, offset);
         }
     }
 
-    fn finish(mut self) -> RoaringTreemap {
-        self.bitmap.insert_range(self.run.0..=self.run.1);
-        self.bitmap
+    fn finish(mut self) -> ExactOffsets {
+        self.exact.add_range(self.run.0, self.run.1);
+        self.exact
     }
 }
 
 /// The exact offsets of one split in a file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitOffsets {
     pub split: Split,
-    pub offsets: RoaringTreemap,
+    pub offsets: ExactOffsets,
 }
 
 impl SplitOffsets {
     /// `None` for the empty set, which no file holds.
     pub fn range(&self) -> Option<OffsetRange> {
-        let offset = |o: u64| Offset(i64::try_from(o).unwrap_or(i64::MAX));
-        Some(OffsetRange {
-            split: self.split.clone(),
-            first: offset(self.offsets.min()?),
-            last: offset(self.offsets.max()?),
-            rows: self.offsets.len(),
-        })
+        OffsetRange::of(self.split.clone(), &self.offsets)
     }
 }
 
 impl OffsetSets {
     pub fn add(&mut self, origin: Origin) {
-        // Kafka's offsets are not negative.
-        let offset = origin.offset.0.unsigned_abs();
+        let offset = origin.offset;
         match self.sets.get_mut(self.last) {
             Some((split, set)) if *split == origin.split => set.add(offset),
             _ => match self
@@ -120,7 +111,7 @@ impl OffsetSets {
 struct EncodedOffsets {
     topic: String,
     partition: i32,
-    offsets: String,
+    offsets: ExactOffsets,
 }
 
 /// The footer's key-value metadata of one file.
@@ -144,13 +135,10 @@ pub fn key_values(
 }
 
 fn encode(offsets: &SplitOffsets) -> EncodedOffsets {
-    let mut bytes = Vec::with_capacity(offsets.offsets.serialized_size());
-    // Writing to memory cannot fail.
-    let _ = offsets.offsets.serialize_into(&mut bytes);
     EncodedOffsets {
         topic: offsets.split.topic.to_string(),
         partition: offsets.split.partition,
-        offsets: STANDARD.encode(bytes),
+        offsets: offsets.offsets.clone(),
     }
 }
 
@@ -164,10 +152,7 @@ mod tests {
         let encoded: Vec<EncodedOffsets> = serde_json::from_str(value).unwrap();
         let decode = |e: EncodedOffsets| SplitOffsets {
             split: Split::new(e.topic, e.partition),
-            offsets: RoaringTreemap::deserialize_from(
-                STANDARD.decode(e.offsets).unwrap().as_slice(),
-            )
-            .unwrap(),
+            offsets: e.offsets,
         };
         encoded.into_iter().map(decode).collect()
     }
@@ -188,15 +173,13 @@ mod tests {
             let found = decode(values[4].value.as_deref().unwrap());
             prop_assert_eq!(&found, &finished);
             for split in 0..3 {
-                let mut wanted: Vec<_> = rows
+                let wanted: ExactOffsets = rows
                     .iter()
                     .filter(|(s, _)| *s == split)
-                    .map(|(_, offset)| *offset as u64)
+                    .map(|(_, offset)| Offset(*offset))
                     .collect();
-                wanted.sort_unstable();
-                wanted.dedup();
                 let got = found.iter().find(|f| f.split.partition == split as i32);
-                let got: Vec<_> = got.map_or(vec![], |f| f.offsets.iter().collect());
+                let got = got.map_or_else(ExactOffsets::default, |f| f.offsets.clone());
                 prop_assert_eq!(got, wanted);
             }
         }

@@ -4,10 +4,12 @@
 //! its own buffers. Nothing behind this module knows what is in front of it.
 
 pub mod kafka;
+pub mod reread;
 
 use std::time::Duration;
 
 use crate::ids::{NextOffset, Offset, Split};
+use reread::Reread;
 
 /// A split's place in the table of its reader; valid for that reader only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +65,10 @@ pub trait SourceReader {
     /// The next offset of every split.
     fn positions(&self) -> Vec<(Split, NextOffset)>;
 
+    /// Whether a split is still below its saved next offset, to hand over lost records once more.
+    /// Until it is not, no barrier may be taken: the checkpoint would leave the others out.
+    fn rereading(&self) -> bool;
+
     /// Whether all splits have an end and are there.
     fn at_end(&self) -> bool;
 }
@@ -72,6 +78,8 @@ pub trait SourceReader {
 pub struct SplitStart {
     pub split: Split,
     pub from: NextOffset,
+    /// What is to be handed over once more from below `from`.
+    pub reread: Option<Reread>,
     /// The first offset that is not read any more; `None` goes on for ever.
     pub until: Option<NextOffset>,
 }
@@ -84,6 +92,13 @@ pub enum SourceError {
          left, start with --allow-lost-offsets"
     )]
     OffsetLost { split: Split, wanted: NextOffset },
+
+    #[error(
+        "{split}: the store has lost records before their file was visible, and Kafka does not \
+         deliver them any more: offsets {lost}. Compaction may have removed them. To go on without \
+         them, start with --allow-lost-offsets"
+    )]
+    NotDeliveredAgain { split: Split, lost: String },
 
     #[error("the Kafka client failed for good: {0}")]
     Fatal(String),

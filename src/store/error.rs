@@ -34,6 +34,13 @@ pub enum StoreError {
          aborted it (look at its lifecycle rules for incomplete multipart uploads)"
     )]
     UploadGone { url: String },
+
+    /// The file has never been visible, and never will be.
+    #[error(
+        "the pending upload of {url} is broken: it is still open, but the store has lost its parts \
+         (MinIO does so when a connection ends in the middle of a completion)"
+    )]
+    UploadBroken { url: String },
 }
 
 impl StoreError {
@@ -54,7 +61,10 @@ impl StoreError {
     pub fn waiting_helps(&self) -> bool {
         match self {
             Self::Denied { .. } | Self::Unavailable { .. } => true,
-            Self::NotFound { .. } | Self::Foreign { .. } | Self::UploadGone { .. } => false,
+            Self::NotFound { .. }
+            | Self::Foreign { .. }
+            | Self::UploadGone { .. }
+            | Self::UploadBroken { .. } => false,
         }
     }
 }

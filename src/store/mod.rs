@@ -135,7 +135,8 @@ pub trait PartFiles: Send + Sync {
 
     /// Makes the file visible. Idempotent: a file that is at the key already counts if it is
     /// provably this one, otherwise it is [`StoreError::Foreign`] and stays untouched.
-    /// [`StoreError::UploadGone`] when neither the upload nor the file is there.
+    /// [`StoreError::UploadGone`] when neither the upload nor the file is there,
+    /// [`StoreError::UploadBroken`] when the upload is there and can never become the file.
     async fn finalize(&self, committable: &Committable) -> Result<(), StoreError>;
 
     /// Uploads below the root that are open: neither finalized nor aborted.

@@ -14,6 +14,7 @@ mod exactly_once;
 mod fencing;
 mod harness;
 mod idle;
+mod lost_files;
 mod malformed;
 mod order;
 mod partitions;

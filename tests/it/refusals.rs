@@ -280,44 +280,6 @@ fn offsets_that_retention_took_are_refused_with_their_range_and_can_be_given_up(
 }
 
 #[test]
-fn a_pending_upload_that_the_store_expired_is_refused_with_the_file_and_its_offsets() {
-    // Killed between slot and completion, by a proxy that never passes a completion on.
-    let archive = Archive::new(Storage::S3);
-    let topic = Topic::create(2);
-    topic.produce(1_000);
-    let proxy = crate::harness::proxy::Proxy::judged_by(|request| {
-        if request.completes_an_upload() {
-            crate::harness::proxy::Fate::Hang
-        } else {
-            crate::harness::proxy::Fate::Pass
-        }
-    });
-    let url = proxy.url();
-    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
-    let lineage = Lineage::start_with(
-        &archive,
-        &topic,
-        &["--checkpoint-interval", "200ms"],
-        &settings,
-    );
-    crate::harness::wait_for("completion", crate::harness::LONG, || {
-        (proxy.hung() > 0).then_some(())
-    });
-    lineage.kill();
-    assert_eq!(archive.keys(Root::Output), [""; 0]);
-    archive.expire_pending_uploads();
-    let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
-    lineage.ends_with(4);
-    let log = lineage.log();
-    let last = log.lines().last().unwrap();
-    let range = format!("{}-0 0..=", topic.name);
-    assert!(
-        last.contains(&archive.url(Root::Output)) && last.contains(&range),
-        "{last}"
-    );
-}
-
-#[test]
 fn a_foreign_file_at_the_name_of_a_pending_one_is_refused_and_left_as_it_is() {
     let (archive, topic) = used(Storage::Local);
     let key = archive.keys(Root::Output).remove(0);

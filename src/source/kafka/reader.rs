@@ -18,6 +18,7 @@ use super::context::{BROKERS, Context};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
+use crate::source::reread::Reread;
 use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
 
 /// Records in a batch at the most: enough to spread the cost of a call, few enough for the caches.
@@ -33,10 +34,22 @@ pub struct KafkaReader {
 
 struct SplitState {
     position: NextOffset,
+    /// The saved next offset; the position is below it only while lost records are read again.
+    saved: NextOffset,
+    reread: Option<Reread>,
     until: Option<NextOffset>,
 }
 
 impl SplitState {
+    /// Whether a record at or above the position is to be handed over.
+    fn wants(&mut self, offset: Offset) -> bool {
+        offset.0 >= self.saved.0 || self.reread.as_mut().is_some_and(|r| r.wants(offset))
+    }
+
+    fn rereading(&self) -> bool {
+        self.position < self.saved
+    }
+
     fn at_end(&self) -> bool {
         self.until.is_some_and(|until| self.position >= until)
     }
@@ -98,6 +111,18 @@ impl KafkaReader {
                 Err(error) => self.trouble("kafka consumer", &error.to_string()),
                 // All partitions are forwarded before they are assigned, so no record comes here.
                 Ok(_) => return Err(SourceError::Fatal("a record came beside its queue".into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what is behind its saved next offset.
+    fn finish_rereading(&mut self) -> Result<(), SourceError> {
+        for (state, split) in self.states.iter_mut().zip(&self.splits) {
+            if !state.rereading()
+                && let Some(reread) = state.reread.take()
+            {
+                reread.finish(split)?;
             }
         }
         Ok(())
@@ -180,6 +205,9 @@ impl SourceReader for KafkaReader {
                 continue;
             }
             state.position = offset.next();
+            if !state.wants(offset) {
+                continue;
+            }
             let place = u32::try_from(place).unwrap_or(u32::MAX);
             records.push((
                 place,
@@ -189,6 +217,7 @@ impl SourceReader for KafkaReader {
                 },
             ));
         }
+        self.finish_rereading()?;
         if !records.is_empty() {
             let context = self.consumer.client().context();
             if context.health.degraded() {
@@ -204,7 +233,11 @@ impl SourceReader for KafkaReader {
         let fatal = |e: KafkaError| SourceError::Fatal(e.to_string());
         for start in starts {
             let (topic, partition) = (start.split.topic.to_string(), start.split.partition);
-            let from = KafkaOffset::Offset(start.from.0);
+            let begin = match &start.reread {
+                Some(reread) => reread.begin(start.from),
+                None => start.from,
+            };
+            let from = KafkaOffset::Offset(begin.0);
             assignment
                 .add_partition_offset(&topic, partition, from)
                 .map_err(fatal)?;
@@ -215,7 +248,9 @@ impl SourceReader for KafkaReader {
             self.places.insert((topic, partition), index);
             self.splits.push(start.split);
             self.states.push(SplitState {
-                position: start.from,
+                position: begin,
+                saved: start.from,
+                reread: start.reread,
                 until: start.until,
             });
         }
@@ -229,6 +264,10 @@ impl SourceReader for KafkaReader {
     fn positions(&self) -> Vec<(Split, NextOffset)> {
         let positions = self.states.iter().map(|state| state.position);
         self.splits.iter().cloned().zip(positions).collect()
+    }
+
+    fn rereading(&self) -> bool {
+        self.states.iter().any(SplitState::rereading)
     }
 
     fn at_end(&self) -> bool {

@@ -249,15 +249,26 @@ impl Archive {
         }
     }
 
-    /// Aborts the uploads that the newest slot references, as a store does with old ones.
-    pub fn expire_pending_uploads(&self) {
-        for file in self.newest_slot()["pending"].as_array().unwrap() {
+    /// Makes the uploads of one root that the newest slot references impossible to complete: aborted,
+    /// as a store does with old ones, or with a part that is not the one that was acknowledged.
+    pub fn lose_pending_uploads(&self, root: Root, only_break: bool) {
+        let slot = self.newest_slot();
+        let files = slot["pending"].as_array().unwrap().iter();
+        let of_root: Vec<_> = files.filter(|f| f["root"] == root.folder()).collect();
+        assert!(
+            !of_root.is_empty(),
+            "no file of {root:?} is pending: {slot}"
+        );
+        for file in of_root {
             let upload = &file["committable"];
-            let key = self.key(Root::Output, upload["key"].as_str().unwrap());
+            let key = self.key(root, upload["key"].as_str().unwrap());
             let id = upload["id"].as_str().unwrap().to_owned();
-            block_on(s3().abort_multipart(&key, &id)).unwrap();
+            if only_break {
+                block_on(s3().put_part(&key, &id, 0, "other".into())).unwrap();
+            } else {
+                block_on(s3().abort_multipart(&key, &id)).unwrap();
+            }
         }
-        assert_eq!(self.hidden(), [""; 0]);
     }
 
     /// The numbers of all slots, ascending.

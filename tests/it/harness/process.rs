@@ -48,9 +48,10 @@ impl Lineage {
 
     /// Runs it to the end, which must be a good one.
     #[track_caller]
-    pub fn run(archive: &Archive, topic: &Topic, flags: &[&str]) {
+    pub fn run(archive: &Archive, topic: &Topic, flags: &[&str]) -> Self {
         let mut lineage = Self::start(archive, topic, flags);
         lineage.ends_with(0);
+        lineage
     }
 
     /// What it has said on standard error.

@@ -4,14 +4,14 @@
 //! them before the upload is completed. Requests are retried here for a few seconds only; who calls
 //! retries for as long as it takes, and says so.
 
+mod signed;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AwsAuthorizer};
-use object_store::client::{
-    ClientOptions, HttpClient, HttpConnector, HttpRequest, ReqwestConnector,
-};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::{ClientOptions, HttpClient, HttpConnector, ReqwestConnector};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -19,7 +19,6 @@ use object_store::{
     Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
     PutOptions, RetryConfig,
 };
-use serde::Deserialize;
 
 use super::{Committable, Key, Objects, PartFiles, Proof, Put, StoreError, Upload};
 
@@ -108,16 +107,6 @@ impl S3Store {
         })
     }
 
-    /// Asks for one name: proves that the S3 bucket is there and the credentials are right.
-    ///
-    /// By a request of its own, because `object_store` reports every refused listing as an error
-    /// of unknown kind, also one that will be refused for ever.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        let prefix = self.full("");
-        let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", &prefix)];
-        self.get_signed("listing", &query).await.map(drop)
-    }
-
     /// The key in the S3 bucket.
     fn full(&self, key: &str) -> String {
         match self.prefix.as_str() {
@@ -181,100 +170,17 @@ impl S3Store {
             },
         }
     }
+}
 
-    /// One page of S3's ListMultipartUploads, which `object_store` has no call for.
-    async fn list_uploads(
-        &self,
-        after: Option<&(String, String)>,
-    ) -> Result<ListMultipartUploads, StoreError> {
-        let action = "listing the open uploads of";
-        // Of the whole S3 bucket: MinIO answers a prefix that is not a whole key with nothing, and
-        // orphans would stay for ever.
-        let mut query = vec![("uploads", "")];
-        if let Some((key, id)) = after {
-            query.extend([("key-marker", key.as_str()), ("upload-id-marker", id)]);
-        }
-        let text = self.get_signed(action, &query).await?;
-        quick_xml::de::from_str(&text)
-            .map_err(|e| StoreError::unavailable(action, self.url_of(""), e))
-    }
-
-    /// A GET on the S3 bucket itself; the body of its answer.
-    async fn get_signed(
-        &self,
-        action: &'static str,
-        query: &[(&str, &str)],
-    ) -> Result<String, StoreError> {
-        let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
-            StoreError::unavailable(action, self.url_of(""), e)
-        };
-        let mut url = url::Url::parse(&self.bucket_url).map_err(|e| failed(e.into()))?;
-        url.query_pairs_mut().extend_pairs(query);
-        // Signatures are over %20, the form encoding of a space is '+'.
-        let uri = url.as_str().replace('+', "%20");
-        let mut request = HttpRequest::new(object_store::client::HttpRequestBody::empty());
-        *request.uri_mut() = uri
-            .parse()
-            .map_err(|e: http::uri::InvalidUri| failed(e.into()))?;
-        let credential = self.client.credentials().get_credential().await;
-        let credential = credential.map_err(|e| failed(e.into()))?;
-        AwsAuthorizer::new(&credential, "s3", &self.region)
-            .try_authorize(&mut request, None)
-            .map_err(|e| failed(e.into()))?;
-        let response = self
-            .http
-            .execute(request)
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let status = response.status();
-        let body = response
-            .into_body()
-            .bytes()
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let text = String::from_utf8_lossy(&body).into_owned();
-        if status.is_success() {
-            return Ok(text);
-        }
-        let source = format!("{status}: {text}").into();
-        let later = [
-            http::StatusCode::REQUEST_TIMEOUT,
-            http::StatusCode::TOO_MANY_REQUESTS,
-        ];
-        if status.is_server_error() || later.contains(&status) {
-            Err(failed(source))
-        } else {
-            Err(StoreError::Denied {
-                action,
-                url: self.url_of(""),
-                source,
-            })
-        }
-    }
+/// S3's answer to a completion that names parts which it does not have. MinIO gives it for ever once
+/// a connection has ended between its removal of the parts' metadata and its renaming of the data.
+fn parts_are_lost(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::Generic { source, .. }
+        if source.to_string().contains("<Code>InvalidPart</Code>"))
 }
 
 /// The one action for which 'not found' speaks of the object.
 const READING: &str = "reading";
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListMultipartUploads {
-    #[serde(default)]
-    is_truncated: bool,
-    #[serde(default)]
-    next_key_marker: String,
-    #[serde(default)]
-    next_upload_id_marker: String,
-    #[serde(default, rename = "Upload")]
-    uploads: Vec<ListedUpload>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListedUpload {
-    key: String,
-    upload_id: String,
-}
 
 #[async_trait]
 impl Objects for S3Store {
@@ -417,6 +323,9 @@ impl PartFiles for S3Store {
                 Ok(())
             }
             Some(_) => Err(StoreError::Foreign {
+                url: self.url_of(&upload.key.0),
+            }),
+            None if parts_are_lost(&error) => Err(StoreError::UploadBroken {
                 url: self.url_of(&upload.key.0),
             }),
             None => Err(self.error("completing the upload of", &upload.key.0, error)),
