@@ -5,7 +5,7 @@
 #   scripts/test.sh [--all] [-- ARGUMENTS OF cargo test]
 #
 # --all runs the long tests too, those marked #[ignore], in a release build.
-# For example: scripts/test.sh -- --test recovery -- --nocapture
+# For example: scripts/test.sh -- --test it lost_files -- --nocapture
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -13,6 +13,7 @@
 //!
 //! - [`jobs`] wires one job; [`runtime`] drives its subtasks.
 //! - [`checkpoint`] is the protocol, [`recovery`] what a start does with what it finds.
+//! - [`verify`] proves from the outside what an archive holds.
 //! - [`config`] and [`cli`] are what a person meets.
 
 pub mod checkpoint;
@@ -32,3 +33,4 @@ pub mod sink;
 pub mod source;
 pub mod store;
 pub mod transform;
+pub mod verify;

@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lineage::cli;
+use lineage::cli::verify::Found;
 use lineage::config::Settings;
 use lineage::config::args::{Cli, Command};
 use lineage::jobs::JobError;
@@ -12,6 +13,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Settings that cannot be used; also what clap exits with.
 const BAD_SETTINGS: u8 = 2;
+/// `verify` found gaps, duplicates or damage.
+const NOT_EXACT: u8 = 1;
+/// A command that looks at an archive could not.
+const COULD_NOT_LOOK: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -34,6 +39,15 @@ fn main() -> ExitCode {
                 Err(error) => job_failed(&error),
             },
         },
+        Command::Verify(args) => match runtime.block_on(cli::verify::verify(*args)) {
+            Ok(Found::Good) => ExitCode::SUCCESS,
+            Ok(Found::Bad) => ExitCode::from(NOT_EXACT),
+            Err(error) => complain(COULD_NOT_LOOK, &format!("{error:#}")),
+        },
+        Command::Checkpoints(command) => {
+            looked(runtime.block_on(cli::checkpoints::checkpoints(command)))
+        }
+        Command::Orphans(command) => looked(runtime.block_on(cli::orphans::orphans(command))),
         Command::Demo(args) => match runtime.block_on(cli::demo::demo(args)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(1, &format!("{error:#}")),
@@ -42,6 +56,13 @@ fn main() -> ExitCode {
     // A request that hangs must not hold up the exit: all that counts is durable.
     runtime.shutdown_background();
     code
+}
+
+fn looked(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(COULD_NOT_LOOK, &format!("{error:#}")),
+    }
 }
 
 fn job_failed(error: &JobError) -> ExitCode {

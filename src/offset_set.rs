@@ -36,6 +36,27 @@ impl ExactOffsets {
         self.0 |= &other.0;
     }
 
+    pub fn remove_all(&mut self, other: &Self) {
+        self.0 -= &other.0;
+    }
+
+    pub fn common(&self, other: &Self) -> Self {
+        Self(&self.0 & &other.0)
+    }
+
+    /// Runs of offsets that follow each other, by their first and last.
+    pub fn ranges(&self) -> Vec<(Offset, Offset)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for number in &self.0 {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == number => *last = number,
+                _ => ranges.push((number, number)),
+            }
+        }
+        let as_offsets = |(first, last)| (offset(first), offset(last));
+        ranges.into_iter().map(as_offsets).collect()
+    }
+
     /// Whether it was in the set.
     pub fn remove(&mut self, offset: Offset) -> bool {
         self.0.remove(number(offset))
@@ -55,6 +76,10 @@ impl ExactOffsets {
 
     pub fn last(&self) -> Option<Offset> {
         self.0.max().map(offset)
+    }
+
+    pub fn contains(&self, offset: Offset) -> bool {
+        self.0.contains(number(offset))
     }
 
     pub fn len(&self) -> u64 {
@@ -116,6 +141,18 @@ mod tests {
             let set: ExactOffsets = offsets.into_iter().map(Offset).collect();
             let json = serde_json::to_string(&set).unwrap();
             prop_assert_eq!(serde_json::from_str::<ExactOffsets>(&json).unwrap(), set);
+        }
+
+        #[test]
+        fn the_ranges_of_a_set_are_the_set(
+            offsets in prop::collection::btree_set(0i64..300, 0..100)
+        ) {
+            let set: ExactOffsets = offsets.into_iter().map(Offset).collect();
+            let ranges = set.ranges();
+            prop_assert!(ranges.windows(2).all(|w| w[0].1.0 + 1 < w[1].0.0));
+            let mut again = ExactOffsets::default();
+            ranges.iter().for_each(|&(first, last)| again.add_range(first, last));
+            prop_assert_eq!(again, set);
         }
 
         #[test]

@@ -1,5 +1,8 @@
-//! What a person starts: `lineage run`, `lineage demo`.
+//! What a person starts: the commands of `lineage`.
 
+pub mod checkpoints;
 pub mod demo;
 pub mod logging;
+pub mod orphans;
 pub mod run;
+pub mod verify;

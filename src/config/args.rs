@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::location::Location;
+use crate::verify::Bound;
 
 #[derive(Debug, Parser)]
 #[command(name = "lineage", version, about, long_about = None)]
@@ -42,13 +43,20 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Try it with nothing installed: a broker in the process, a generator, files in this folder
     Demo(DemoArgs),
+    /// Prove what an archive holds: every offset once, or which are missing or there twice
+    Verify(Box<VerifyArgs>),
+    /// Read the checkpoint log, also when nothing runs
+    #[command(subcommand)]
+    Checkpoints(CheckpointsCommand),
+    /// Uploads and files in progress that no checkpoint references
+    #[command(subcommand)]
+    Orphans(OrphansCommand),
 }
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Brokers to begin with, HOST:PORT, separated by commas
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "kafka:9092")]
-    pub kafka_bootstrap_servers: String,
+    #[command(flatten)]
+    pub brokers: BrokerArgs,
 
     /// Topic to archive
     #[arg(long, env = "KAFKA_TOPIC", default_value = "lineage-input")]
@@ -58,37 +66,12 @@ pub struct RunArgs {
     #[arg(long, env = "KAFKA_GROUP_ID", default_value = "flink-lineage-consumer")]
     pub kafka_group_id: String,
 
-    /// Anything for librdkafka, such as --kafka-property security.protocol=ssl (repeatable)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_property)]
-    pub kafka_property: Vec<(String, String)>,
-
     /// How often new partitions are looked for
     #[arg(long, env = "PARTITION_DISCOVERY_INTERVAL", default_value = "60s", value_parser = parse_duration)]
     pub partition_discovery_interval: Duration,
 
-    /// Where Parquet files go: s3://BUCKET/PREFIX or file:///FOLDER
-    #[arg(long, env = "OUTPUT_PATH", default_value = "s3://flink-data/output")]
-    pub output_path: Location,
-
-    /// Where the commit log goes
-    #[arg(
-        long,
-        env = "WRITE_AHEAD_COMMIT_LOG_PATH",
-        default_value = "s3://flink-data/write-ahead-commit-log"
-    )]
-    pub write_ahead_commit_log_path: Location,
-
-    /// Where records go that cannot be decoded
-    #[arg(long, env = "DROPPED_PATH", default_value = "s3://flink-data/dropped")]
-    pub dropped_path: Location,
-
-    /// Where checkpoints are kept; belongs to one job for ever
-    #[arg(
-        long,
-        env = "CHECKPOINTS_PATH",
-        default_value = "s3://flink-data/checkpoints"
-    )]
-    pub checkpoints_path: Location,
+    #[command(flatten)]
+    pub paths: PathArgs,
 
     /// From one checkpoint to the next
     #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "60s", value_parser = parse_duration)]
@@ -139,6 +122,44 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct BrokerArgs {
+    /// Brokers to begin with, HOST:PORT, separated by commas
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "kafka:9092")]
+    pub kafka_bootstrap_servers: String,
+
+    /// Anything for librdkafka, such as --kafka-property security.protocol=ssl (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_property)]
+    pub kafka_property: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct PathArgs {
+    /// Where Parquet files go: s3://BUCKET/PREFIX or file:///FOLDER
+    #[arg(long, env = "OUTPUT_PATH", default_value = "s3://flink-data/output")]
+    pub output_path: Location,
+
+    /// Where the commit log goes
+    #[arg(
+        long,
+        env = "WRITE_AHEAD_COMMIT_LOG_PATH",
+        default_value = "s3://flink-data/write-ahead-commit-log"
+    )]
+    pub write_ahead_commit_log_path: Location,
+
+    /// Where records go that cannot be decoded
+    #[arg(long, env = "DROPPED_PATH", default_value = "s3://flink-data/dropped")]
+    pub dropped_path: Location,
+
+    /// Where checkpoints are kept; belongs to one job for ever
+    #[arg(
+        long,
+        env = "CHECKPOINTS_PATH",
+        default_value = "s3://flink-data/checkpoints"
+    )]
+    pub checkpoints_path: Location,
+}
+
+#[derive(Debug, Args)]
 pub struct S3Args {
     /// S3 service, such as http://minio:9000 [default: Amazon's]
     #[arg(long, env = "AWS_ENDPOINT_URL")]
@@ -155,6 +176,78 @@ pub struct S3Args {
 
     #[arg(long, env = "AWS_SESSION_TOKEN", hide_env_values = true)]
     pub aws_session_token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Read the rows too, and hold the footers against them
+    #[arg(long)]
+    pub deep: bool,
+
+    /// Ask Kafka which of the missing offsets it delivers; the others are gaps of its own
+    #[arg(long)]
+    pub check_kafka: bool,
+
+    /// First checkpoint to look at, by number or by time in UTC, such as 2026-11-21T07:00:00
+    #[arg(long)]
+    pub from: Option<Bound>,
+
+    /// Last checkpoint to look at, likewise
+    #[arg(long)]
+    pub to: Option<Bound>,
+
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub archive: ArchiveArgs,
+
+    #[command(flatten)]
+    pub brokers: BrokerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CheckpointsCommand {
+    /// All slots of the log: checkpoints and starts, the newest last
+    List {
+        /// One JSON object a line instead of a table
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        archive: ArchiveArgs,
+    },
+    /// One slot as it stands in the log, in JSON
+    Show {
+        /// Its number
+        id: u64,
+        #[command(flatten)]
+        archive: ArchiveArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrphansCommand {
+    /// Say which there are
+    List {
+        #[command(flatten)]
+        archive: ArchiveArgs,
+    },
+    /// Give them up and free their space; every start of the service does that too
+    Abort {
+        #[command(flatten)]
+        archive: ArchiveArgs,
+    },
+}
+
+/// Where an archive is.
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    #[command(flatten)]
+    pub paths: PathArgs,
+
+    #[command(flatten)]
+    pub s3: S3Args,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +272,8 @@ impl Cli {
             (None, Command::Run(_)) => "info",
             // The demo has a screen of its own.
             (None, Command::Demo(_)) => "warn",
+            // What they say is their output.
+            (None, Command::Verify(_) | Command::Checkpoints(_) | Command::Orphans(_)) => "warn",
         }
     }
 }

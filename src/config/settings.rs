@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::DEFAULT_SCHEMA;
-use super::args::RunArgs;
+use super::args::{ArchiveArgs, BrokerArgs, PathArgs, RunArgs, S3Args};
 use super::location::Location;
 use crate::checkpoint::coordinator::Rhythm;
 use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
@@ -75,49 +75,16 @@ impl TryFrom<RunArgs> for Settings {
     type Error = SettingsError;
 
     fn try_from(args: RunArgs) -> Result<Self, SettingsError> {
-        let paths = Paths {
-            output: args.output_path,
-            dropped: args.dropped_path,
-            commit_log: args.write_ahead_commit_log_path,
-            checkpoints: args.checkpoints_path,
-        };
-        paths.check()?;
-        for (name, value) in [
-            ("KAFKA_BOOTSTRAP_SERVERS", &args.kafka_bootstrap_servers),
-            ("KAFKA_TOPIC", &args.kafka_topic),
-            ("KAFKA_GROUP_ID", &args.kafka_group_id),
-        ] {
-            if value.trim().is_empty() {
-                return Err(SettingsError::Empty(name));
-            }
-        }
-        let s3 = args.s3;
-        if s3.aws_access_key_id.is_some() != s3.aws_secret_access_key.is_some() {
-            return Err(SettingsError::HalfCredentials);
-        }
-        if let Some(endpoint) = &s3.aws_endpoint_url {
-            let url = url::Url::parse(endpoint).ok();
-            if !url.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
-                return Err(SettingsError::Endpoint(endpoint.clone()));
-            }
-        }
+        let paths = Paths::try_from(args.paths)?;
+        not_empty("KAFKA_TOPIC", &args.kafka_topic)?;
+        not_empty("KAFKA_GROUP_ID", &args.kafka_group_id)?;
         let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
         Ok(Self {
-            kafka: KafkaSettings {
-                bootstrap_servers: args.kafka_bootstrap_servers,
-                group_id: args.kafka_group_id,
-                properties: properties(args.kafka_property)?,
-            },
+            kafka: kafka(args.brokers, args.kafka_group_id)?,
             topic: args.kafka_topic,
             discovery_interval: args.partition_discovery_interval,
             paths,
-            s3: S3Access {
-                endpoint: s3.aws_endpoint_url,
-                region: s3.aws_region,
-                access_key_id: s3.aws_access_key_id,
-                secret_access_key: s3.aws_secret_access_key,
-                session_token: s3.aws_session_token,
-            },
+            s3: S3Access::try_from(args.s3)?,
             rhythm: Rhythm {
                 interval: args.checkpoint_interval,
                 min_pause: args.checkpoint_min_pause.unwrap_or(pause),
@@ -133,6 +100,79 @@ impl TryFrom<RunArgs> for Settings {
             reread_lost_files: args.reread_lost_files,
         })
     }
+}
+
+/// Where an archive is, for who looks at it.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    pub paths: Paths,
+    pub s3: S3Access,
+}
+
+impl TryFrom<ArchiveArgs> for Archive {
+    type Error = SettingsError;
+
+    fn try_from(args: ArchiveArgs) -> Result<Self, SettingsError> {
+        Ok(Self {
+            paths: Paths::try_from(args.paths)?,
+            s3: S3Access::try_from(args.s3)?,
+        })
+    }
+}
+
+impl TryFrom<PathArgs> for Paths {
+    type Error = SettingsError;
+
+    fn try_from(args: PathArgs) -> Result<Self, SettingsError> {
+        let paths = Self {
+            output: args.output_path,
+            dropped: args.dropped_path,
+            commit_log: args.write_ahead_commit_log_path,
+            checkpoints: args.checkpoints_path,
+        };
+        paths.check()?;
+        Ok(paths)
+    }
+}
+
+impl TryFrom<S3Args> for S3Access {
+    type Error = SettingsError;
+
+    fn try_from(args: S3Args) -> Result<Self, SettingsError> {
+        if args.aws_access_key_id.is_some() != args.aws_secret_access_key.is_some() {
+            return Err(SettingsError::HalfCredentials);
+        }
+        if let Some(endpoint) = &args.aws_endpoint_url {
+            let url = url::Url::parse(endpoint).ok();
+            if !url.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
+                return Err(SettingsError::Endpoint(endpoint.clone()));
+            }
+        }
+        Ok(Self {
+            endpoint: args.aws_endpoint_url,
+            region: args.aws_region,
+            access_key_id: args.aws_access_key_id,
+            secret_access_key: args.aws_secret_access_key,
+            session_token: args.aws_session_token,
+        })
+    }
+}
+
+/// How to reach the brokers, as a member of a group.
+pub fn kafka(args: BrokerArgs, group_id: String) -> Result<KafkaSettings, SettingsError> {
+    not_empty("KAFKA_BOOTSTRAP_SERVERS", &args.kafka_bootstrap_servers)?;
+    Ok(KafkaSettings {
+        bootstrap_servers: args.kafka_bootstrap_servers,
+        group_id,
+        properties: properties(args.kafka_property)?,
+    })
+}
+
+fn not_empty(name: &'static str, value: &str) -> Result<(), SettingsError> {
+    if value.trim().is_empty() {
+        return Err(SettingsError::Empty(name));
+    }
+    Ok(())
 }
 
 impl Paths {

@@ -134,6 +134,69 @@ pub fn key_values(
     .into())
 }
 
+/// What a footer states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated {
+    pub job: JobId,
+    pub generation: Generation,
+    pub checkpoint: CheckpointId,
+    pub offsets: Vec<SplitOffsets>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FooterError {
+    #[error("its footer says nothing of lineage")]
+    Foreign,
+    #[error("its footer is of version {0}, this program reads version {FORMAT_VERSION}")]
+    Version(String),
+    #[error("its footer has no {key} that can be read: {why}")]
+    Malformed { key: &'static str, why: String },
+}
+
+/// Reads [`key_values`] back.
+pub fn read(values: &[KeyValue]) -> Result<Stated, FooterError> {
+    let find = |key: &str| {
+        let entry = values.iter().find(|entry| entry.key == key)?;
+        entry.value.as_deref()
+    };
+    let text = |key: &'static str| {
+        find(key).ok_or(FooterError::Malformed {
+            key,
+            why: "it is not there".into(),
+        })
+    };
+    fn parse<T: std::str::FromStr<Err: ToString>>(
+        key: &'static str,
+        text: &str,
+    ) -> Result<T, FooterError> {
+        text.parse().map_err(|e: T::Err| FooterError::Malformed {
+            key,
+            why: e.to_string(),
+        })
+    }
+    let version = find("lineage.format_version").ok_or(FooterError::Foreign)?;
+    if version != FORMAT_VERSION {
+        return Err(FooterError::Version(version.to_owned()));
+    }
+    let (job, generation) = ("lineage.job", "lineage.generation");
+    let (checkpoint, offsets) = ("lineage.checkpoint_id", "lineage.offsets");
+    let encoded: Vec<EncodedOffsets> =
+        serde_json::from_str(text(offsets)?).map_err(|e| FooterError::Malformed {
+            key: offsets,
+            why: e.to_string(),
+        })?;
+    let decoded = encoded.into_iter().map(|e| SplitOffsets {
+        split: Split::new(e.topic, e.partition),
+        offsets: e.offsets,
+    });
+    Ok(Stated {
+        job: parse(job, text(job)?)?,
+        generation: Generation(parse(generation, text(generation)?)?),
+        checkpoint: CheckpointId(parse(checkpoint, text(checkpoint)?)?),
+        offsets: decoded.collect(),
+    })
+}
+
 fn encode(offsets: &SplitOffsets) -> EncodedOffsets {
     EncodedOffsets {
         topic: offsets.split.topic.to_string(),
@@ -148,15 +211,6 @@ mod tests {
 
     use super::*;
 
-    fn decode(value: &str) -> Vec<SplitOffsets> {
-        let encoded: Vec<EncodedOffsets> = serde_json::from_str(value).unwrap();
-        let decode = |e: EncodedOffsets| SplitOffsets {
-            split: Split::new(e.topic, e.partition),
-            offsets: e.offsets,
-        };
-        encoded.into_iter().map(decode).collect()
-    }
-
     proptest! {
         #[test]
         fn the_footer_holds_exactly_the_offsets_that_were_added(
@@ -170,7 +224,12 @@ mod tests {
             let finished = sets.finish(&splits);
             let job = JobId::random();
             let values = key_values(&job, Generation(1), CheckpointId(2), &finished).unwrap();
-            let found = decode(values[4].value.as_deref().unwrap());
+            let stated = read(&values).unwrap();
+            prop_assert_eq!(
+                (&stated.job, stated.generation, stated.checkpoint),
+                (&job, Generation(1), CheckpointId(2))
+            );
+            let found = stated.offsets;
             prop_assert_eq!(&found, &finished);
             for split in 0..3 {
                 let wanted: ExactOffsets = rows

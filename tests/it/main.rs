@@ -22,4 +22,5 @@ mod refusals;
 mod schemas;
 mod stopping;
 mod transactions;
+mod verify;
 mod waiting;

@@ -59,47 +59,59 @@ pub struct S3Store {
     prefix: String,
 }
 
+fn options() -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(true)
+        .with_timeout(REQUEST_TIMEOUT)
+        .with_connect_timeout(Duration::from_secs(5))
+}
+
+fn not_configured(s3_bucket: &str, prefix: &str, error: object_store::Error) -> StoreError {
+    StoreError::Denied {
+        action: "configuring",
+        url: format!("s3://{s3_bucket}/{prefix}"),
+        source: error.into(),
+    }
+}
+
+/// A client of one S3 bucket; `prefix` is for its errors only.
+pub fn client(access: &S3Access, s3_bucket: &str, prefix: &str) -> Result<AmazonS3, StoreError> {
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(s3_bucket)
+        .with_region(&access.region)
+        .with_client_options(options())
+        .with_retry(RetryConfig {
+            max_retries: 2,
+            retry_timeout: Duration::from_secs(5),
+            ..RetryConfig::default()
+        });
+    if let Some(endpoint) = &access.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let (Some(id), Some(secret)) = (&access.access_key_id, &access.secret_access_key) {
+        builder = builder
+            .with_access_key_id(id)
+            .with_secret_access_key(secret);
+    }
+    if let Some(token) = &access.session_token {
+        builder = builder.with_token(token);
+    }
+    builder
+        .build()
+        .map_err(|e| not_configured(s3_bucket, prefix, e))
+}
+
 impl S3Store {
     pub fn open(access: &S3Access, s3_bucket: &str, prefix: &str) -> Result<Self, StoreError> {
-        let url = format!("s3://{s3_bucket}/{prefix}");
-        let failed = |e: object_store::Error| StoreError::Denied {
-            action: "configuring",
-            url: url.clone(),
-            source: e.into(),
-        };
-        let options = ClientOptions::new()
-            .with_allow_http(true)
-            .with_timeout(REQUEST_TIMEOUT)
-            .with_connect_timeout(Duration::from_secs(5));
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(s3_bucket)
-            .with_region(&access.region)
-            .with_client_options(options.clone())
-            .with_retry(RetryConfig {
-                max_retries: 2,
-                retry_timeout: Duration::from_secs(5),
-                ..RetryConfig::default()
-            });
         let bucket_url = match &access.endpoint {
-            Some(endpoint) => {
-                builder = builder.with_endpoint(endpoint);
-                format!("{}/{s3_bucket}", endpoint.trim_end_matches('/'))
-            }
+            Some(endpoint) => format!("{}/{s3_bucket}", endpoint.trim_end_matches('/')),
             None => format!("https://s3.{}.amazonaws.com/{s3_bucket}", access.region),
         };
-        if let (Some(id), Some(secret)) = (&access.access_key_id, &access.secret_access_key) {
-            builder = builder
-                .with_access_key_id(id)
-                .with_secret_access_key(secret);
-        }
-        if let Some(token) = &access.session_token {
-            builder = builder.with_token(token);
-        }
         Ok(Self {
-            client: builder.build().map_err(failed)?,
+            client: client(access, s3_bucket, prefix)?,
             http: ReqwestConnector::default()
-                .connect(&options)
-                .map_err(failed)?,
+                .connect(&options())
+                .map_err(|e| not_configured(s3_bucket, prefix, e))?,
             region: access.region.clone(),
             bucket_url,
             s3_bucket: s3_bucket.to_owned(),

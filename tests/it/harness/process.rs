@@ -1,10 +1,28 @@
 //! The program under test: started with settings, watched through its log, killed when dropped.
 
 use std::fs::File;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use super::{Archive, Folder, Topic, kafka, wait_for};
+
+/// The program, with the settings that place a job and name the broker.
+fn program(archive: &Archive) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lineage"));
+    command
+        // Settings of whoever runs the tests must not be those of the program.
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("KAFKA_BOOTSTRAP_SERVERS", kafka::servers())
+        .envs(archive.settings())
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that looks at an archive, to its end.
+pub fn looking(archive: &Archive, arguments: &[&str]) -> Output {
+    program(archive).args(arguments).output().unwrap()
+}
 
 pub struct Lineage {
     child: Child,
@@ -26,19 +44,13 @@ impl Lineage {
     ) -> Self {
         let log = Folder::new();
         let stderr = File::create(log.path().join("stderr")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_lineage"))
-            // Settings of whoever runs the tests must not be those of the program.
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("KAFKA_BOOTSTRAP_SERVERS", kafka::servers())
+        let child = program(archive)
             .env("KAFKA_TOPIC", &topic.name)
             .env("KAFKA_GROUP_ID", &topic.name)
             .env("CHECKPOINT_INTERVAL", "1s")
-            .envs(archive.settings())
             .envs(settings.iter().copied())
             .arg("run")
             .args(flags)
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
             .spawn()

@@ -1,0 +1,117 @@
+//! `lineage checkpoints`: the checkpoint log as it lies in the store.
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, SecondsFormat};
+use comfy_table::presets::ASCII_BORDERS_ONLY_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use serde_json::json;
+
+use crate::checkpoint::slot::{Slot, SlotKind};
+use crate::config::args::{ArchiveArgs, CheckpointsCommand};
+use crate::config::settings::Archive;
+use crate::ids::CheckpointId;
+use crate::store::Root;
+use crate::verify::archive::read_slots;
+
+/// # Errors
+/// If the log cannot be read, or does not have what was asked for.
+pub async fn checkpoints(command: CheckpointsCommand) -> anyhow::Result<()> {
+    let text = match command {
+        CheckpointsCommand::List { json, archive } => {
+            let slots = slots(archive).await?;
+            if json {
+                let lines = slots.iter().map(|slot| format!("{}\n", summary(slot)));
+                lines.collect()
+            } else {
+                format!("{}\n", table(&slots))
+            }
+        }
+        CheckpointsCommand::Show { id, archive } => {
+            let slots = slots(archive).await?;
+            let held = slots.iter().map(|slot| slot.id.0);
+            let (first, last) = (held.clone().min(), held.max());
+            let slot = slots.iter().find(|slot| slot.id == CheckpointId(id));
+            let slot = slot.with_context(|| {
+                let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
+                format!("slot {id} is not in the log, which holds {first} to {last}")
+            })?;
+            serde_json::to_string_pretty(slot)? + "\n"
+        }
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+async fn slots(args: ArchiveArgs) -> anyhow::Result<Vec<Slot>> {
+    let Archive { paths, s3 } = Archive::try_from(args)?;
+    let slots = read_slots(&paths.checkpoints, &s3).await?;
+    if slots.is_empty() {
+        bail!("no checkpoint log is at {}", paths.checkpoints);
+    }
+    Ok(slots.into_values().collect())
+}
+
+fn kind(slot: &Slot) -> &'static str {
+    match slot.kind {
+        SlotKind::Start => "start",
+        SlotKind::Checkpoint => "checkpoint",
+    }
+}
+
+fn written_at(slot: &Slot) -> String {
+    DateTime::from_timestamp_millis(slot.written_at).map_or_else(
+        || slot.written_at.to_string(),
+        |at| at.to_rfc3339_opts(SecondsFormat::Millis, true),
+    )
+}
+
+fn rows(slot: &Slot, root: Root) -> u64 {
+    let files = slot.pending.iter().filter(|file| file.root == root);
+    files.map(|file| file.rows).sum()
+}
+
+fn summary(slot: &Slot) -> serde_json::Value {
+    json!({
+        "id": slot.id,
+        "kind": slot.kind,
+        "generation": slot.generation,
+        "written_at": slot.written_at,
+        "files": slot.pending.len(),
+        "rows": rows(slot, Root::Output),
+        "dropped": rows(slot, Root::Dropped),
+        "reread": slot.reread.len(),
+    })
+}
+
+fn table(slots: &[Slot]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_BORDERS_ONLY_CONDENSED);
+    table.set_header([
+        "slot",
+        "kind",
+        "generation",
+        "written at",
+        "files",
+        "rows",
+        "dropped",
+    ]);
+    for slot in slots {
+        table.add_row([
+            slot.id.to_string(),
+            kind(slot).to_owned(),
+            slot.generation.to_string(),
+            written_at(slot),
+            slot.pending.len().to_string(),
+            rows(slot, Root::Output).to_string(),
+            rows(slot, Root::Dropped).to_string(),
+        ]);
+    }
+    for place in [0, 2, 4, 5, 6] {
+        if let Some(column) = table.column_mut(place) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

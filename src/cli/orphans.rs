@@ -1,0 +1,54 @@
+//! `lineage orphans`: uploads, and local files in progress, that nobody will ever finalize.
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::config::args::{ArchiveArgs, OrphansCommand};
+use crate::config::settings::Archive;
+use crate::recovery::decide;
+use crate::store::{PartFiles, Root, Upload};
+use crate::verify::archive::{part_files, read_slots};
+
+/// Those of generations below the newest slot's that this slot does not reference. Also without a
+/// claim of the log: a later slot can reference only what this one does, or newer uploads.
+///
+/// # Errors
+/// If the store does not answer, or there is no checkpoint log.
+pub async fn orphans(command: OrphansCommand) -> anyhow::Result<()> {
+    let (abort, args) = match command {
+        OrphansCommand::List { archive } => (false, archive),
+        OrphansCommand::Abort { archive } => (true, archive),
+    };
+    let found = find(args).await?;
+    let count = found.len();
+    let mut out = std::io::stdout().lock();
+    for (files, orphan) in found {
+        if abort {
+            files.abort(&orphan).await?;
+        }
+        writeln!(out, "{}", files.url(&orphan.key))?;
+    }
+    let done = if abort { "aborted" } else { "found" };
+    writeln!(out, "{count} orphans {done}")?;
+    Ok(())
+}
+
+async fn find(args: ArchiveArgs) -> anyhow::Result<Vec<(Box<dyn PartFiles>, Upload)>> {
+    let Archive { paths, s3 } = Archive::try_from(args)?;
+    let slots = read_slots(&paths.checkpoints, &s3).await?;
+    let (_, newest) = slots
+        .last_key_value()
+        .with_context(|| format!("no checkpoint log is at {}", paths.checkpoints))?;
+    let mut found = Vec::new();
+    for (root, location) in [
+        (Root::Output, &paths.output),
+        (Root::Dropped, &paths.dropped),
+    ] {
+        let open = part_files(location, &s3)?.open_uploads().await?;
+        for orphan in decide::orphans(newest, root, open) {
+            found.push((part_files(location, &s3)?, orphan));
+        }
+    }
+    Ok(found)
+}

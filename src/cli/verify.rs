@@ -1,0 +1,78 @@
+//! `lineage verify`: the report on standard output, how far it is on standard error.
+
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::args::VerifyArgs;
+use crate::config::settings::{self, Archive};
+use crate::verify::{Selection, Verify, VerifyError, Watcher};
+
+/// How a command that looks ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Good,
+    /// It could look, and what it found is not as it should be.
+    Bad,
+}
+
+struct Bar(ProgressBar);
+
+impl Watcher for Bar {
+    fn files(&self, count: u64) {
+        self.0.set_length(count);
+    }
+
+    fn file_read(&self) {
+        self.0.inc(1);
+    }
+}
+
+/// # Errors
+/// If it could not look.
+pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
+    let Archive { paths, s3 } = Archive::try_from(args.archive)?;
+    let kafka = settings::kafka(args.brokers, "lineage-verify".to_owned())?;
+    let verify = Verify {
+        paths,
+        s3,
+        deep: args.deep,
+        selection: Selection {
+            from: args.from,
+            to: args.to,
+        },
+        kafka: args.check_kafka.then_some(kafka),
+    };
+    // Drawn at a terminal only.
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:40} {pos} of {len} files, {elapsed}, {eta} left",
+    )?);
+    let report = verify.run(&Bar(bar.clone())).await;
+    bar.finish_and_clear();
+    let report = report.map_err(with_advice)?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        report.to_text()
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(if report.is_exact() {
+        Found::Good
+    } else {
+        Found::Bad
+    })
+}
+
+fn with_advice(error: VerifyError) -> anyhow::Error {
+    let advice = match &error {
+        VerifyError::Store(_) => {
+            "; check the four paths, AWS_ENDPOINT_URL, AWS_REGION and the credentials"
+        }
+        _ => "",
+    };
+    anyhow::anyhow!(
+        "cannot look: {}{advice}",
+        crate::runtime::retry::with_causes(&error)
+    )
+}

@@ -1,0 +1,98 @@
+//! All objects below one root, read only. Nothing is made, not even a folder.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::config::location::Location;
+use crate::store::StoreError;
+use crate::store::s3::{self, S3Access};
+
+#[derive(Clone)]
+pub struct Tree {
+    store: Arc<dyn ObjectStore>,
+    prefix: Option<Path>,
+    location: Location,
+}
+
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Below the root.
+    pub key: String,
+    pub size: u64,
+    path: Path,
+}
+
+impl Entry {
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or(&self.key)
+    }
+}
+
+impl Tree {
+    pub fn open(location: &Location, access: &S3Access) -> Result<Self, StoreError> {
+        let (store, prefix): (Arc<dyn ObjectStore>, _) = match location {
+            Location::S3 { s3_bucket, prefix } => {
+                let client = s3::client(access, s3_bucket, prefix)?;
+                (Arc::new(client), Some(Path::from(prefix.as_str())))
+            }
+            Location::Folder(path) => {
+                let folder = LocalFileSystem::new_with_prefix(path)
+                    .map_err(|e| StoreError::unavailable("opening", location.to_string(), e))?;
+                (Arc::new(folder), None)
+            }
+        };
+        Ok(Self {
+            store,
+            prefix,
+            location: location.clone(),
+        })
+    }
+
+    pub fn url(&self, key: &str) -> String {
+        format!("{}/{key}", self.location)
+    }
+
+    /// Every object below the root.
+    pub async fn list(&self) -> Result<Vec<Entry>, StoreError> {
+        let listed = self.store.list(self.prefix.as_ref());
+        let entries = listed.try_filter_map(async |object| {
+            let key = match &self.prefix {
+                Some(prefix) => object.location.as_ref().strip_prefix(prefix.as_ref()),
+                None => Some(object.location.as_ref()),
+            };
+            let key = key.map(|key| key.trim_start_matches('/').to_owned());
+            Ok(key.map(|key| Entry {
+                key,
+                size: object.size,
+                path: object.location,
+            }))
+        });
+        let all = entries.try_collect().await;
+        all.map_err(|e| StoreError::unavailable("listing", self.location.to_string(), e))
+    }
+
+    pub async fn get(&self, entry: &Entry) -> Result<Bytes, StoreError> {
+        let failed = |e| self.failed(entry, e);
+        let found = self.store.get(&entry.path).await.map_err(failed)?;
+        found.bytes().await.map_err(failed)
+    }
+
+    pub async fn ranges(
+        &self,
+        entry: &Entry,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let got = self.store.get_ranges(&entry.path, ranges).await;
+        got.map_err(|e| self.failed(entry, e))
+    }
+
+    fn failed(&self, entry: &Entry, error: object_store::Error) -> StoreError {
+        StoreError::unavailable("reading", self.url(&entry.key), error)
+    }
+}
