@@ -32,6 +32,7 @@ pub struct Owner {
     pub generation: Generation,
     pub nonce: Nonce,
     pub identity: JobIdentity,
+    pub topic_id: Option<String>,
 }
 
 impl Owner {
@@ -57,6 +58,7 @@ impl Owner {
             generation: self.generation,
             nonce: self.nonce.clone(),
             identity: self.identity.clone(),
+            topic_id: self.topic_id.clone(),
             written_at: now.0,
             next_offsets: next_offsets.collect(),
             pending,

@@ -13,7 +13,7 @@ use super::slot::{PendingFile, Slot};
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, Generation, NextOffset, Split, SubtaskIndex};
 use crate::runtime::progress::{CheckpointSummary, Progress};
-use crate::runtime::retry::Patience;
+use crate::runtime::retry::{Patience, with_causes};
 use crate::runtime::subtask::{Command, SubtaskError};
 use crate::sink::committer::{self, LostFile};
 use crate::sink::upload::UploadError;
@@ -29,6 +29,10 @@ pub enum Event {
     Failed {
         subtask: SubtaskIndex,
         error: ChainError,
+    },
+    /// The topic that is being read is not there any more; one of the same name is.
+    TopicMadeAgain {
+        topic: String,
     },
     /// Splits that appeared while the job runs.
     NewSplits(Vec<SplitStart>),
@@ -68,6 +72,11 @@ pub enum DriverError {
         checkpoint: CheckpointId,
         lost: Vec<LostFile>,
     },
+    #[error(
+        "topic {0} was deleted and made again while it was read; start again, and the start says \
+         how to go on"
+    )]
+    TopicMadeAgain(String),
     #[error("the checkpoint protocol was broken: {0}")]
     Protocol(#[from] ProtocolError),
     #[error("all subtasks have ended without a last checkpoint")]
@@ -129,6 +138,7 @@ impl Driver {
                 Event::Stop => self.coordinator.stop(),
                 Event::ReachedEnd(subtask) => self.coordinator.reached_end(subtask),
                 Event::NewSplits(splits) => self.add_splits(splits),
+                Event::TopicMadeAgain { topic } => return Err(DriverError::TopicMadeAgain(topic)),
                 Event::Failed { subtask, error } => {
                     return Err(self.why_failed(subtask, error).await);
                 }
@@ -198,6 +208,8 @@ impl Driver {
             .await
             .map_err(|source| DriverError::Finalize { checkpoint, source })?;
         if !lost.is_empty() {
+            // A newer instance may have given them up.
+            self.log.look_again(&slot).await?;
             return Err(DriverError::FilesLost { checkpoint, lost });
         }
         let now = clock.monotonic();
@@ -242,6 +254,7 @@ impl Driver {
 
     /// A chain that fails after a newer instance has aborted its uploads has been fenced; say that.
     async fn why_failed(&self, subtask: SubtaskIndex, error: ChainError) -> DriverError {
+        tracing::error!(%subtask, error = with_causes(&error), "a subtask failed");
         match self.log.look_again(&self.own).await {
             Err(fenced @ LogError::Fenced { .. }) => fenced.into(),
             _ => DriverError::Chain {

@@ -76,6 +76,11 @@ impl OffsetRange {
         })
     }
 
+    /// Whether rows, span and exact offsets agree.
+    fn is_consistent(&self) -> bool {
+        Self::of(self.split.clone(), &self.offsets()).as_ref() == Some(self)
+    }
+
     pub fn offsets(&self) -> ExactOffsets {
         self.exact.clone().unwrap_or_else(|| {
             let mut offsets = ExactOffsets::default();
@@ -108,6 +113,9 @@ pub struct Slot {
     pub generation: Generation,
     pub nonce: Nonce,
     pub identity: JobIdentity,
+    /// Kafka's id of the topic, where it has one: that of another incarnation differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<String>,
     /// Wall time at which it was written, milliseconds since 1970.
     pub written_at: i64,
     pub next_offsets: Vec<SplitOffset>,
@@ -188,6 +196,11 @@ impl Slot {
         if slot.id != id {
             return Err(SlotError::WrongId(slot.id));
         }
+        let files = slot.pending.iter().chain(&slot.reread);
+        if let Some(range) = files.flat_map(|f| &f.offsets).find(|r| !r.is_consistent()) {
+            let what = format!("the offsets of {} do not add up", range.split);
+            return Err(SlotError::Malformed(what));
+        }
         Ok(slot)
     }
 }
@@ -223,6 +236,7 @@ pub mod tests {
                 commit_log: "s3://b/wal".into(),
                 schema_sha256: "00".into(),
             },
+            topic_id: Some("t".into()),
             written_at: 1,
             next_offsets: vec![SplitOffset {
                 split: split.clone(),
@@ -270,6 +284,14 @@ pub mod tests {
         let slot = sample(7);
         let bytes = slot.to_bytes().unwrap();
         assert_eq!(Slot::from_bytes(CheckpointId(7), &bytes), Ok(slot));
+    }
+
+    #[test]
+    fn a_slot_whose_offsets_do_not_add_up_is_refused() {
+        let mut slot = sample(7);
+        slot.pending[0].offsets[0].rows = 1;
+        let result = Slot::from_bytes(CheckpointId(7), &slot.to_bytes().unwrap());
+        assert!(matches!(result, Err(SlotError::Malformed(_))), "{result:?}");
     }
 
     #[test]

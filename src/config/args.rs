@@ -106,15 +106,15 @@ pub struct RunArgs {
     pub upload_buffer: usize,
 
     /// Read up to the offsets that the topic ends at now, then take a last checkpoint and exit
-    #[arg(long)]
+    #[arg(long, env = "BOUNDED")]
     pub bounded: bool,
 
     /// Go on where saved offsets are gone from Kafka, from the earliest record that is left
-    #[arg(long)]
+    #[arg(long, env = "ALLOW_LOST_OFFSETS")]
     pub allow_lost_offsets: bool,
 
     /// Where the store has lost a closed file before it was visible, read its records again from Kafka
-    #[arg(long)]
+    #[arg(long, env = "REREAD_LOST_FILES")]
     pub reread_lost_files: bool,
 
     #[command(flatten)]
@@ -127,8 +127,9 @@ pub struct BrokerArgs {
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "kafka:9092")]
     pub kafka_bootstrap_servers: String,
 
-    /// Anything for librdkafka, such as --kafka-property security.protocol=ssl (repeatable)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_property)]
+    /// Anything for librdkafka, such as --kafka-property fetch.wait.max.ms=50 (repeatable; in the
+    /// variable one a line)
+    #[arg(long, env = "KAFKA_PROPERTIES", value_name = "KEY=VALUE", value_delimiter = '\n', value_parser = parse_property)]
     pub kafka_property: Vec<(String, String)>,
 }
 

@@ -42,6 +42,12 @@ impl FromStr for Location {
                         "'{text}' has an empty or encoded segment; use plain names"
                     ));
                 }
+                // Some characters are stored under other names; then keys and URLs would differ.
+                if object_store::path::Path::from(prefix.as_str()).as_ref() != prefix {
+                    return Err(format!(
+                        "'{text}' has a character that S3 clients encode; use plain names"
+                    ));
+                }
                 Ok(Self::S3 { s3_bucket, prefix })
             }
             "file" => {
@@ -51,7 +57,8 @@ impl FromStr for Location {
                 if path.parent().is_none() {
                     return Err(format!("'{text}' is the root of the file system"));
                 }
-                Ok(Self::Folder(path))
+                // Without a slash at its end.
+                Ok(Self::Folder(path.components().collect()))
             }
             other => Err(format!("'{text}': no store speaks '{other}'; {help}")),
         }
@@ -109,8 +116,10 @@ mod tests {
 
     #[test]
     fn a_slash_at_the_end_makes_no_difference() {
-        let with: Location = "s3://b/a/".parse().unwrap();
-        assert_eq!(with.to_string(), "s3://b/a");
+        for (with, without) in [("s3://b/a/", "s3://b/a"), ("file:///x/y/", "file:///x/y")] {
+            let with: Location = with.parse().unwrap();
+            assert_eq!(with.to_string(), without);
+        }
     }
 
     #[test]
@@ -128,6 +137,8 @@ mod tests {
             "file:///",
             "s3://b/x?y",
             "s3://b/a%20b",
+            "s3://b/~a",
+            "s3://b/a*",
         ] {
             assert!(text.parse::<Location>().is_err(), "{text}");
         }

@@ -113,6 +113,7 @@ impl<'a> Run<'a> {
                 self.cluster.clone(),
                 self.settings.topic.clone(),
                 self.started.splits.keys().cloned().collect(),
+                self.started.owner.topic_id.clone(),
                 self.settings.discovery_interval,
                 patience.clone(),
                 events.clone(),
@@ -138,7 +139,7 @@ impl<'a> Run<'a> {
         };
         drive(driver, events, self.env.stop, self.settings).await?;
         for handle in handles {
-            // A thread that panicked has printed it; its checkpoint is complete all the same.
+            // It has ended, or said why it failed.
             let _ = tokio::task::spawn_blocking(move || handle.join()).await;
         }
         Ok(())

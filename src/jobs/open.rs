@@ -1,7 +1,6 @@
 //! Opens what a job needs from outside, and waits for what may still come up: a broker, a topic, a
 //! store. What waiting cannot cure is an error, before anything is written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,10 @@ use async_trait::async_trait;
 use super::JobError;
 use crate::config::Settings;
 use crate::config::location::Location;
-use crate::ids::Split;
+use crate::recovery::decide;
 use crate::recovery::execute::TopicLookup;
 use crate::runtime::retry::{Patience, with_causes};
-use crate::source::kafka::{Cluster, ClusterError, Watermarks};
+use crate::source::kafka::{Cluster, ClusterError};
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3Access, S3Store};
 use crate::store::{StoreError, Stores};
@@ -64,17 +63,15 @@ async fn open(
         Location::Folder(path) => Ok(Opened::Local(Arc::new(LocalStore::open(path)?))),
         Location::S3 { s3_bucket, prefix } => {
             let store = S3Store::open(access, s3_bucket, prefix)?;
-            let mut said = false;
+            let mut waiting = Waiting::new(patience, "the store");
             loop {
                 match store.check().await {
                     Ok(()) => return Ok(Opened::S3(Arc::new(store))),
                     Err(error @ StoreError::Unavailable { .. }) => {
-                        if !said {
-                            let error = with_causes(&error);
-                            tracing::warn!(%location, error, "waiting for the store");
-                            said = true;
-                        }
-                        patience.clock.sleep(Duration::from_secs(1)).await;
+                        let endpoint = access.endpoint.as_deref().unwrap_or("Amazon's");
+                        let why = with_causes(&error);
+                        let why = format!("{location} at AWS_ENDPOINT_URL={endpoint}: {why}");
+                        waiting.say(&why).await;
                     }
                     Err(error) => return Err(error),
                 }
@@ -85,7 +82,7 @@ async fn open(
 
 /// The cluster's id, once a broker answers.
 pub async fn cluster_id(cluster: &Arc<Cluster>, patience: &Patience) -> Result<String, JobError> {
-    let mut waiting = Waiting::new(patience);
+    let mut waiting = Waiting::new(patience, "kafka");
     loop {
         let cluster = cluster.clone();
         match tokio::task::spawn_blocking(move || cluster.id()).await? {
@@ -104,16 +101,16 @@ pub struct Topic<'a> {
 
 #[async_trait]
 impl TopicLookup for Topic<'_> {
-    async fn splits(&self) -> BTreeMap<Split, Watermarks> {
-        let mut waiting = Waiting::new(self.patience);
+    async fn look(&self) -> decide::Topic {
+        let mut waiting = Waiting::new(self.patience, "kafka");
         loop {
             let (cluster, name) = (self.cluster.clone(), self.name.to_owned());
-            let look = tokio::task::spawn_blocking(move || watermarks(&cluster, &name));
+            let look = tokio::task::spawn_blocking(move || look(&cluster, &name));
             let why = match look.await {
-                Ok(Ok(splits)) if splits.is_empty() => {
+                Ok(Ok(topic)) if topic.splits.is_empty() => {
                     format!("topic {} does not exist", self.name)
                 }
-                Ok(Ok(splits)) => return splits,
+                Ok(Ok(topic)) => return topic,
                 Ok(Err(error)) => with_causes(&error),
                 Err(error) => error.to_string(),
             };
@@ -122,25 +119,30 @@ impl TopicLookup for Topic<'_> {
     }
 }
 
-fn watermarks(cluster: &Cluster, topic: &str) -> Result<BTreeMap<Split, Watermarks>, ClusterError> {
+fn look(cluster: &Cluster, topic: &str) -> Result<decide::Topic, ClusterError> {
     let splits = cluster.partitions(topic)?;
     let with_marks = splits.into_iter().map(|split| {
         let marks = cluster.watermarks(&split)?;
         Ok((split, marks))
     });
-    with_marks.collect()
+    Ok(decide::Topic {
+        splits: with_marks.collect::<Result<_, ClusterError>>()?,
+        id: cluster.topic_id(topic),
+    })
 }
 
 /// Says what is waited for, at once and then every few seconds.
 struct Waiting<'a> {
     patience: &'a Patience,
+    whom: &'static str,
     said_at: Option<Duration>,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(patience: &'a Patience) -> Self {
+    fn new(patience: &'a Patience, whom: &'static str) -> Self {
         Self {
             patience,
+            whom,
             said_at: None,
         }
     }
@@ -148,7 +150,7 @@ impl<'a> Waiting<'a> {
     async fn say(&mut self, why: &str) {
         let now = self.patience.clock.monotonic();
         if self.said_at.is_none_or(|at| now >= at + SAY_EVERY) {
-            tracing::warn!(why, "waiting for kafka");
+            tracing::warn!(why, "waiting for {}", self.whom);
             self.said_at = Some(now);
         }
         self.patience.clock.sleep(Duration::from_millis(500)).await;

@@ -63,6 +63,7 @@ pub async fn discover(
     cluster: Arc<Cluster>,
     topic: String,
     mut known: Vec<Split>,
+    topic_id: Option<String>,
     interval: Duration,
     patience: Patience,
     events: mpsc::UnboundedSender<Event>,
@@ -70,10 +71,17 @@ pub async fn discover(
     loop {
         patience.clock.sleep(interval).await;
         let (cluster, name, seen) = (cluster.clone(), topic.clone(), known.clone());
-        let look = tokio::task::spawn_blocking(move || new_splits(&cluster, &name, &seen));
+        let look = tokio::task::spawn_blocking(move || {
+            (cluster.topic_id(&name), new_splits(&cluster, &name, &seen))
+        });
         let now = patience.clock.monotonic();
         match look.await {
-            Ok(Ok(new)) => {
+            Ok((Some(is), _)) if topic_id.as_ref().is_some_and(|was| *was != is) => {
+                // Unheard only when the process is ending already.
+                let _ = events.send(Event::TopicMadeAgain { topic });
+                return;
+            }
+            Ok((_, Ok(new))) => {
                 patience.health.well(DISCOVERY, now);
                 if new.is_empty() {
                     continue;
@@ -86,7 +94,7 @@ pub async fn discover(
                     return;
                 }
             }
-            Ok(Err(error)) => patience.health.failing(DISCOVERY, now, with_causes(&error)),
+            Ok((_, Err(error))) => patience.health.failing(DISCOVERY, now, with_causes(&error)),
             Err(error) => patience.health.failing(DISCOVERY, now, error.to_string()),
         }
     }

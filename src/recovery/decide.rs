@@ -13,10 +13,18 @@ use crate::store::{Root, Upload};
 pub struct Facts<'a> {
     pub newest: Option<&'a Slot>,
     pub identity: &'a JobIdentity,
-    /// All splits of the topic, and what Kafka holds of them.
-    pub splits: &'a BTreeMap<Split, Watermarks>,
+    pub topic: &'a Topic,
     /// Go on from the earliest record where a saved offset is lost.
     pub allow_lost_offsets: bool,
+}
+
+/// The topic as Kafka has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Kafka's own id of it; `None` where the brokers have none.
+    pub id: Option<String>,
+    /// All splits, and what is held of them.
+    pub splits: BTreeMap<Split, Watermarks>,
 }
 
 /// What the start record will say.
@@ -25,6 +33,7 @@ pub struct Plan {
     pub id: CheckpointId,
     /// `None` for the first start, which makes a new id.
     pub job: Option<JobId>,
+    pub topic_id: Option<String>,
     pub generation: Generation,
     /// Of all splits, those never seen before from their earliest record.
     pub next_offsets: BTreeMap<Split, NextOffset>,
@@ -56,8 +65,8 @@ impl std::fmt::Display for Lost {
             let end = held.end;
             write!(
                 f,
-                "{split}: the saved next offset is {from}, but the topic ends at {end}: it was \
-                 deleted and made again, or lost records"
+                "{split}: the saved next offset is {from}, but the partition ends at {end}: Kafka \
+                 has lost records, or the topic was deleted and made again"
             )
         }
     }
@@ -91,6 +100,17 @@ pub enum Refusal {
     PartitionGone { split: Split },
 
     #[error(
+        "topic {topic} was deleted and made again: its id was {was} and is {is}. Archive it with \
+         new paths; or, to go on with these, from the earliest record of the new topic, start with \
+         --allow-lost-offsets (offsets of the old one and of the new one will then be side by side)"
+    )]
+    TopicMadeAgain {
+        topic: String,
+        was: String,
+        is: String,
+    },
+
+    #[error(
         "files of a complete checkpoint are lost: {0}. If nobody has moved or deleted them, they \
          have never been visible: start with --reread-lost-files to read their records again from \
          Kafka. If somebody has, that would double their records: put them back"
@@ -102,12 +122,14 @@ pub enum Refusal {
 pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     let Some(newest) = facts.newest else {
         let earliest = facts
+            .topic
             .splits
             .iter()
             .map(|(split, held)| (split.clone(), held.earliest));
         return Ok(Plan {
             id: CheckpointId(0),
             job: None,
+            topic_id: facts.topic.id.clone(),
             generation: Generation::FIRST,
             next_offsets: earliest.collect(),
             pending: Vec::new(),
@@ -116,12 +138,24 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
         });
     };
     same_job(&newest.identity, facts.identity)?;
+    let splits = &facts.topic.splits;
+    let same = match (&newest.topic_id, &facts.topic.id) {
+        (Some(was), Some(is)) => Some(was == is),
+        _ => None,
+    };
+    if same == Some(false) && !facts.allow_lost_offsets {
+        return Err(Refusal::TopicMadeAgain {
+            topic: newest.identity.topic.clone(),
+            was: newest.topic_id.clone().unwrap_or_default(),
+            is: facts.topic.id.clone().unwrap_or_default(),
+        });
+    }
     let saved: BTreeMap<_, _> = newest
         .next_offsets
         .iter()
         .map(|saved| (&saved.split, saved.next_offset))
         .collect();
-    if let Some(split) = saved.keys().find(|split| !facts.splits.contains_key(split))
+    if let Some(split) = saved.keys().find(|split| !splits.contains_key(split))
         && !facts.allow_lost_offsets
     {
         return Err(Refusal::PartitionGone {
@@ -130,15 +164,21 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     }
     let mut next_offsets = BTreeMap::new();
     let mut lost = Vec::new();
-    for (split, &held) in facts.splits {
+    for (split, &held) in splits {
         let from = match saved.get(split) {
+            Some(_) if same == Some(false) => held.earliest,
             Some(&from) if from < held.earliest || from > held.end => {
                 lost.push(Lost {
                     split: split.clone(),
                     from,
                     held,
                 });
-                held.earliest
+                // The same topic, cut short: what it still holds is archived.
+                if same == Some(true) && from > held.end {
+                    held.end
+                } else {
+                    held.earliest
+                }
             }
             Some(&from) => from,
             None => held.earliest,
@@ -151,6 +191,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     Ok(Plan {
         id: newest.id.next(),
         job: Some(newest.job.clone()),
+        topic_id: facts.topic.id.clone().or_else(|| newest.topic_id.clone()),
         generation: newest.generation.next(),
         next_offsets,
         pending: newest.pending.clone(),

@@ -1,8 +1,10 @@
 //! Claims the log, finishes what an earlier process has left, and clears away the rest.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 
 use crate::checkpoint::coordinator::Owner;
 use crate::checkpoint::log::{Appended, CheckpointLog, LogError};
@@ -10,9 +12,9 @@ use crate::checkpoint::slot::{JobIdentity, PendingFile, Slot, SlotKind};
 use crate::commit_log::{CommitLog, CommitLogError};
 use crate::ids::{CheckpointId, JobId, NextOffset, Nonce, Split};
 use crate::offset_set::ExactOffsets;
-use crate::recovery::decide::{self, Facts, Refusal};
+use crate::recovery::decide::{self, Facts, Refusal, Topic};
 use crate::recovery::reread;
-use crate::runtime::retry::Patience;
+use crate::runtime::retry::{Patience, with_causes};
 use crate::sink::committer::{self, LostFile};
 use crate::source::kafka::Watermarks;
 use crate::source::reread::Reread;
@@ -38,11 +40,14 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
 }
 
+/// Before the log is looked at anew: who has taken the slot is at work just now.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The topic as Kafka has it now.
 #[async_trait]
 pub trait TopicLookup: Send + Sync {
-    /// All its splits and what is held of them; waits until there are any.
-    async fn splits(&self) -> BTreeMap<Split, Watermarks>;
+    /// Its id, all its splits and what is held of them; waits until there are any.
+    async fn look(&self) -> Topic;
 }
 
 /// What recovery looks at and acts on.
@@ -184,11 +189,11 @@ impl Recovery<'_> {
             }
             // After the slot, never before: an instance that is still alive may have read on in
             // between, and its offsets would look like those of a topic that was made again.
-            let splits = self.topic.splits().await;
+            let topic = self.topic.look().await;
             let plan = decide::decide(&Facts {
                 newest: newest.as_ref(),
                 identity: self.identity,
-                splits: &splits,
+                topic: &topic,
                 allow_lost_offsets: self.allow_lost_offsets,
             })?;
             for lost in &plan.lost {
@@ -199,6 +204,7 @@ impl Recovery<'_> {
                 generation: plan.generation,
                 nonce: nonce.clone(),
                 identity: self.identity.clone(),
+                topic_id: plan.topic_id,
             };
             let mut record = owner.slot(
                 plan.id,
@@ -214,13 +220,14 @@ impl Recovery<'_> {
                         owner,
                         record,
                         next_offsets: plan.next_offsets,
-                        splits,
+                        splits: topic.splits,
                         lost: BTreeMap::new(),
                     });
                 }
                 Appended::Taken(by) => {
                     let generation = by.generation.0;
                     tracing::info!(slot = by.id.0, generation, "slot taken meanwhile");
+                    self.patience.clock.sleep(PAUSE).await;
                 }
             }
         }
@@ -245,10 +252,22 @@ impl Recovery<'_> {
     async fn abort_orphans(&self, record: &Slot) -> Result<(), RecoveryError> {
         for root in [Root::Output, Root::Dropped] {
             let store = self.stores.part_files(root);
-            let open = self
-                .patience
-                .insist("listing open uploads", || store.open_uploads())
-                .await?;
+            // Orphans cost space and nothing else: a store that refuses to list them is no reason
+            // not to archive.
+            let open = self.patience.insist("listing open uploads", || {
+                store.open_uploads().map(|listed| match listed {
+                    Err(error @ StoreError::Denied { .. }) => Ok(Err(error)),
+                    listed => listed.map(Ok),
+                })
+            });
+            let open = match open.await? {
+                Ok(open) => open,
+                Err(error) => {
+                    let error = with_causes(&error);
+                    tracing::warn!(error, ?root, "orphans are not looked for");
+                    continue;
+                }
+            };
             let orphans = decide::orphans(record, root, open);
             for upload in &orphans {
                 self.patience

@@ -51,6 +51,8 @@ pub enum SubtaskError {
     Transform(#[from] TransformError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    #[error("its thread panicked, which is a mistake in this program; what it said is above")]
+    Panicked,
 }
 
 pub struct Subtask<S, O, W> {

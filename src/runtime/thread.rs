@@ -1,12 +1,13 @@
 //! The OS thread of a subtask: steps it and hands it its commands.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::subtask::{Command, Step, Subtask};
+use super::subtask::{Command, Step, Subtask, SubtaskError};
 use crate::checkpoint::driver::Event;
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
@@ -31,7 +32,10 @@ where
     let name = format!("subtask-{}", subtask.index);
     std::thread::Builder::new().name(name).spawn(move || {
         let index = subtask.index;
-        if let Err(error) = drive(&mut subtask, &commands, &events) {
+        // A thread that dies in silence would hold up every checkpoint for ever.
+        let drive = AssertUnwindSafe(|| drive(&mut subtask, &commands, &events));
+        let result = catch_unwind(drive).unwrap_or(Err(SubtaskError::Panicked));
+        if let Err(error) = result {
             // Unheard only when the process is ending already.
             let _ = events.send(Event::Failed {
                 subtask: index,
@@ -45,7 +49,7 @@ fn drive<S, O, W>(
     subtask: &mut Subtask<S, O, W>,
     commands: &std_mpsc::Receiver<Command>,
     events: &mpsc::UnboundedSender<Event>,
-) -> Result<(), super::subtask::SubtaskError>
+) -> Result<(), SubtaskError>
 where
     S: SourceReader,
     O: Operator<S::Batch>,

@@ -21,6 +21,7 @@ use crate::checkpoint::slot::JobIdentity;
 use crate::clock::{Clock, EpochMillis};
 use crate::commit_log::CommitLog;
 use crate::ids::{NextOffset, Split, SubtaskIndex};
+use crate::recovery::decide;
 use crate::recovery::execute::{Recovery, RecoveryError, Started, TopicLookup};
 use crate::runtime::budget::Budget;
 use crate::runtime::health::Health;
@@ -175,16 +176,18 @@ impl Outside {
 
 #[async_trait]
 impl TopicLookup for Outside {
-    async fn splits(&self) -> BTreeMap<Split, Watermarks> {
+    async fn look(&self) -> decide::Topic {
         let ends = self.topic.lock().expect("no check has failed before");
         let marks = |end: i64| Watermarks {
             earliest: NextOffset(0),
             end: NextOffset(end),
         };
         let splits = ends.iter();
-        splits
-            .map(|(&p, &end)| (Split::new(TOPIC, p), marks(end)))
-            .collect()
+        let splits = splits.map(|(&p, &end)| (Split::new(TOPIC, p), marks(end)));
+        decide::Topic {
+            id: Some(TOPIC.into()),
+            splits: splits.collect(),
+        }
     }
 }
 

@@ -100,6 +100,16 @@ pub enum SourceError {
     )]
     NotDeliveredAgain { split: Split, lost: String },
 
+    #[error(
+        "{split}: what Kafka holds at or behind offset {position} cannot be read: {why}. It is left \
+         where it is, and nothing behind it is archived; look at that partition's log"
+    )]
+    Unreadable {
+        split: Split,
+        position: NextOffset,
+        why: String,
+    },
+
     #[error("the Kafka client failed for good: {0}")]
     Fatal(String),
 }

@@ -144,6 +144,25 @@ fn an_s3_bucket_that_does_not_exist_and_wrong_credentials_are_refused() {
     );
 }
 
+#[test]
+fn credentials_that_may_only_read_are_refused_before_anything_is_claimed() {
+    let archive = Archive::new(Storage::S3);
+    let topic = Topic::create(1);
+    let (user, secret) = crate::harness::archive::read_only_user();
+    let settings = [
+        ("AWS_ACCESS_KEY_ID", user.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", &secret),
+    ];
+    refused(
+        &archive,
+        &topic,
+        &[],
+        &settings,
+        2,
+        &["OUTPUT_PATH", "AccessDenied"],
+    );
+}
+
 /// An archive that holds something.
 fn used(storage: Storage) -> (Archive, std::sync::Arc<Topic>) {
     let archive = Archive::new(storage);
@@ -254,6 +273,42 @@ fn a_newest_slot_that_is_empty_torn_or_edited_is_refused_by_name_and_no_older_on
     archive.put(Root::Checkpoints, &newest, &whole);
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn a_topic_that_was_made_again_is_refused_also_when_it_has_grown_past_the_saved_offset() {
+    let (archive, topic) = used(Storage::Local);
+    topic.delete();
+    topic.make(2);
+    let bytes = crate::harness::kafka::encode(0, 0);
+    topic.produce_raw(0, vec![Some(bytes.as_slice()); 700]);
+    let said = ["was deleted and made again", &topic.name];
+    refused(&archive, &topic, &["--bounded"], &[], 4, &said);
+    let flags = ["--bounded", "--allow-lost-offsets"];
+    Lineage::run(&archive, &topic, &flags);
+    assert_eq!(archive.next_offsets(), [700, 0]);
+}
+
+#[test]
+fn a_topic_that_is_made_again_while_it_is_read_ends_the_process_with_that_reason() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(1);
+    topic.produce(100);
+    let flags = [
+        "--checkpoint-interval",
+        "100ms",
+        "--partition-discovery-interval",
+        "200ms",
+    ];
+    let mut lineage = Lineage::start(&archive, &topic, &flags);
+    lineage.wait_until_it_says("checkpoint complete");
+    topic.delete();
+    topic.make(1);
+    lineage.ends_with(1);
+    let log = lineage.log();
+    // Whichever notices first: the look for partitions, or a fetch behind the new topic's end.
+    let noticed = ["was deleted and made again", "is not in Kafka any more"];
+    assert!(noticed.iter().any(|said| log.contains(said)), "{log}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn split(partition: i32) -> Split {
 fn coordinator() -> Coordinator {
     let start = sample(4);
     let owner = Owner {
+        topic_id: None,
         job: start.job.clone(),
         generation: start.generation,
         nonce: start.nonce.clone(),

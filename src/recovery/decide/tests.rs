@@ -2,7 +2,11 @@ use super::*;
 use crate::checkpoint::slot::tests::sample;
 use crate::store::Key;
 
-fn held(splits: &[(i32, i64, i64)]) -> BTreeMap<Split, Watermarks> {
+fn held(splits: &[(i32, i64, i64)]) -> Topic {
+    topic(Some("t"), splits)
+}
+
+fn topic(id: Option<&str>, splits: &[(i32, i64, i64)]) -> Topic {
     let entry = |&(partition, earliest, end): &(i32, i64, i64)| {
         let marks = Watermarks {
             earliest: NextOffset(earliest),
@@ -10,16 +14,23 @@ fn held(splits: &[(i32, i64, i64)]) -> BTreeMap<Split, Watermarks> {
         };
         (Split::new("lineage-input", partition), marks)
     };
-    splits.iter().map(entry).collect()
+    Topic {
+        id: id.map(str::to_owned),
+        splits: splits.iter().map(entry).collect(),
+    }
 }
 
 /// Decides on the sample slot 7, which has saved 43 for partition 3.
 fn decide_on(splits: &[(i32, i64, i64)], allow_lost_offsets: bool) -> Result<Plan, Refusal> {
+    decide_on_topic(&held(splits), allow_lost_offsets)
+}
+
+fn decide_on_topic(topic: &Topic, allow_lost_offsets: bool) -> Result<Plan, Refusal> {
     let newest = sample(7);
     decide(&Facts {
         newest: Some(&newest),
         identity: &newest.identity.clone(),
-        splits: &held(splits),
+        topic,
         allow_lost_offsets,
     })
 }
@@ -37,7 +48,7 @@ fn the_first_start_is_slot_0_of_generation_1_from_the_earliest_records() {
     let plan = decide(&Facts {
         newest: None,
         identity: &identity,
-        splits: &held(&[(0, 0, 9), (1, 5, 9)]),
+        topic: &held(&[(0, 0, 9), (1, 5, 9)]),
         allow_lost_offsets: false,
     })
     .unwrap();
@@ -83,10 +94,30 @@ fn retention_past_the_saved_offset_is_refused_with_the_lost_range() {
 }
 
 #[test]
-fn a_topic_that_ends_before_the_saved_offset_is_refused() {
+fn a_partition_that_ends_before_the_saved_offset_is_refused_and_never_archived_twice() {
     let refusal = decide_on(&[(3, 0, 42)], false).unwrap_err().to_string();
-    assert!(refusal.contains("made again"), "{refusal}");
-    assert_eq!(offsets(&decide_on(&[(3, 0, 42)], true).unwrap()), [(3, 0)]);
+    assert!(refusal.contains("ends at 42"), "{refusal}");
+    assert_eq!(offsets(&decide_on(&[(3, 0, 42)], true).unwrap()), [(3, 42)]);
+    // Brokers without topic ids: it may be another topic, and its records must not be lost.
+    let unknown = topic(None, &[(3, 0, 42)]);
+    assert!(decide_on_topic(&unknown, false).is_err());
+    assert_eq!(offsets(&decide_on_topic(&unknown, true).unwrap()), [(3, 0)]);
+}
+
+#[test]
+fn a_topic_that_was_made_again_is_refused_also_when_it_has_grown_past_the_saved_offset() {
+    let other = topic(Some("other"), &[(3, 5, 1_000)]);
+    let refusal = decide_on_topic(&other, false).unwrap_err().to_string();
+    assert!(refusal.contains("its id was t and is other"), "{refusal}");
+    let plan = decide_on_topic(&other, true).unwrap();
+    assert_eq!(offsets(&plan), [(3, 5)]);
+    assert_eq!(plan.topic_id.as_deref(), Some("other"));
+}
+
+#[test]
+fn a_topic_id_that_is_not_known_now_is_carried_on() {
+    let plan = decide_on_topic(&topic(None, &[(3, 0, 100)]), false).unwrap();
+    assert_eq!(plan.topic_id.as_deref(), Some("t"));
 }
 
 #[test]
@@ -116,7 +147,7 @@ fn another_job_under_the_same_checkpoints_path_is_refused_by_what_differs() {
         let refusal = decide(&Facts {
             newest: Some(&newest),
             identity: &identity,
-            splits: &held(&[(3, 0, 100)]),
+            topic: &held(&[(3, 0, 100)]),
             allow_lost_offsets: true,
         });
         let text = refusal.unwrap_err().to_string();

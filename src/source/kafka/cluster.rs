@@ -9,8 +9,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::KafkaSettings;
-use super::batch::KafkaConsumer;
 use super::context::Context;
+use super::native::{self, KafkaConsumer};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Split};
 use crate::runtime::health::Health;
@@ -20,8 +20,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    #[error("Kafka at {servers} does not answer: {source}")]
-    Unreachable { servers: String, source: KafkaError },
+    #[error("Kafka at {servers} does not answer: {source}{why}")]
+    Unreachable {
+        servers: String,
+        source: KafkaError,
+        /// What the client said of its last connection; may be empty.
+        why: String,
+    },
     #[error("{split}: Kafka does not say which offsets it holds: {source}")]
     Watermarks { split: Split, source: KafkaError },
     #[error("offsets could not be committed to group {group}: {source}")]
@@ -46,7 +51,7 @@ impl Cluster {
         health: Arc<Health>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
-        let context = Context { health, clock };
+        let context = Context::new(health, clock);
         Ok(Self {
             consumer: settings.client_config().create_with_context(context)?,
             settings: settings.clone(),
@@ -54,10 +59,19 @@ impl Cluster {
     }
 
     fn unreachable(&self, source: KafkaError) -> ClusterError {
+        // Serves the events and log lines that say why.
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        let why = self.consumer.client().context().last_error();
         ClusterError::Unreachable {
             servers: self.settings.bootstrap_servers.clone(),
             source,
+            why: why.map(|why| format!(" ({why})")).unwrap_or_default(),
         }
+    }
+
+    /// Kafka's own id of the topic, where it has one.
+    pub fn topic_id(&self, topic: &str) -> Option<String> {
+        native::topic_id(&self.consumer, topic, TIMEOUT)
     }
 
     /// The cluster's own id.

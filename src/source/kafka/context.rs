@@ -1,6 +1,6 @@
 //! What librdkafka says beside records: its log lines and errors, as log lines and health.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -16,9 +16,35 @@ pub const BROKERS: &str = "kafka brokers";
 pub struct Context {
     pub health: Arc<Health>,
     pub clock: Arc<dyn Clock>,
+    /// What the client said last of a connection that failed: why it did, as a rule.
+    last_error: Mutex<Option<String>>,
 }
 
 impl Context {
+    pub fn new(health: Arc<Health>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            health,
+            clock,
+            last_error: Mutex::new(None),
+        }
+    }
+
+    fn note(&self, error: &str) {
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = Some(error.to_owned());
+    }
+
+    pub fn last_error(&self) -> Option<String> {
+        let last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
     pub fn failing(&self, concern: &str, message: String) {
         self.health
             .failing(concern, self.clock.monotonic(), message);
@@ -36,7 +62,11 @@ impl ClientContext for Context {
         // by `error` below.
         match level {
             Emerg | Alert | Critical => tracing::error!(facility, message, "librdkafka"),
-            Error | Warning => tracing::debug!(facility, message, "librdkafka"),
+            Error => {
+                self.note(message);
+                tracing::debug!(facility, message, "librdkafka");
+            }
+            Warning => tracing::debug!(facility, message, "librdkafka"),
             Notice | Info | Debug => tracing::trace!(facility, message, "librdkafka"),
         }
     }
@@ -46,6 +76,7 @@ impl ClientContext for Context {
         if error.rdkafka_error_code() == Some(AllBrokersDown) {
             self.failing(BROKERS, reason.to_owned());
         } else {
+            self.note(reason);
             tracing::debug!(%error, reason, "librdkafka");
         }
     }

@@ -1,8 +1,8 @@
 //! Kafka by librdkafka: one consumer for each subtask, partitions assigned by hand.
 
-mod batch;
 pub mod cluster;
 mod context;
+mod native;
 pub mod reader;
 
 pub use cluster::{Cluster, ClusterError, Watermarks};

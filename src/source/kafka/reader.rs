@@ -13,8 +13,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::KafkaSettings;
-use super::batch::{KafkaConsumer, MessageQueue, Messages};
 use super::context::{BROKERS, Context};
+use super::native::{KafkaConsumer, MessageQueue, Messages};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
@@ -85,7 +85,7 @@ impl KafkaReader {
         health: Arc<Health>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
-        let context = Context { health, clock };
+        let context = Context::new(health, clock);
         let consumer: KafkaConsumer = settings.client_config().create_with_context(context)?;
         let consumer = Arc::new(consumer);
         let queue = MessageQueue::new(consumer.clone()).ok_or_else(|| {
@@ -108,12 +108,28 @@ impl KafkaReader {
                 Err(KafkaError::MessageConsumptionFatal(code)) => {
                     return Err(SourceError::Fatal(code.to_string()));
                 }
-                Err(error) => self.trouble("kafka consumer", &error.to_string()),
+                Err(error) => self.trouble(CONSUMER, &error.to_string()),
                 // All partitions are forwarded before they are assigned, so no record comes here.
                 Ok(_) => return Err(SourceError::Fatal("a record came beside its queue".into())),
             }
         }
         Ok(())
+    }
+
+    /// Notes that these splits, and so the brokers, are well.
+    fn recovered(&self, splits: impl IntoIterator<Item = SplitIndex>) {
+        let context = self.consumer.client().context();
+        if !context.health.degraded() {
+            return;
+        }
+        context.well(BROKERS);
+        context.well(CONSUMER);
+        let mut last = None;
+        for index in splits {
+            if last.replace(index) != Some(index) {
+                context.well(&concern(&self.splits[index.0 as usize]));
+            }
+        }
     }
 
     /// Ends what is behind its saved next offset.
@@ -144,7 +160,7 @@ impl KafkaReader {
         match code {
             RDKafkaErrorCode::PartitionEOF => {
                 state.position = state.position.max(NextOffset(offset));
-                self.consumer.client().context().well(BROKERS);
+                self.recovered([index]);
                 Ok(())
             }
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
@@ -153,13 +169,28 @@ impl KafkaReader {
                     wanted: state.position,
                 })
             }
+            // The client goes on behind what it could not read; the archive must not.
+            RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::NotImplemented
+            | RDKafkaErrorCode::InvalidMessage => Err(SourceError::Unreadable {
+                split: self.splits[index.0 as usize].clone(),
+                position: state.position,
+                why: code.to_string(),
+            }),
             code => {
-                let concern = format!("kafka {}", self.splits[index.0 as usize]);
-                self.trouble(&concern, &code.to_string());
+                self.trouble(&concern(&self.splits[index.0 as usize]), &code.to_string());
                 Ok(())
             }
         }
     }
+}
+
+/// Concern of the consumer as a whole in the health.
+const CONSUMER: &str = "kafka consumer";
+
+fn concern(split: &Split) -> String {
+    format!("kafka {split}")
 }
 
 impl SourceReader for KafkaReader {
@@ -180,8 +211,11 @@ impl SourceReader for KafkaReader {
                     let split = (messages.topic(place), message.partition);
                     let Some(&index) = self.places.get(&split) else {
                         let (topic, partition) = split;
-                        let what = message.error.map_or("a record".into(), |e| e.to_string());
-                        self.trouble("kafka consumer", &format!("{topic}-{partition}: {what}"));
+                        let Some(error) = message.error else {
+                            let what = format!("a record of {topic}-{partition}, not asked for");
+                            return Err(SourceError::Fatal(what));
+                        };
+                        self.trouble(CONSUMER, &format!("{topic}-{partition}: {error}"));
                         continue;
                     };
                     run = Some((message.partition, index));
@@ -219,11 +253,7 @@ impl SourceReader for KafkaReader {
         }
         self.finish_rereading()?;
         if !records.is_empty() {
-            let context = self.consumer.client().context();
-            if context.health.degraded() {
-                context.well(BROKERS);
-                context.well("kafka consumer");
-            }
+            self.recovered(records.iter().map(|(_, origin)| origin.split));
         }
         Ok(KafkaBatch { messages, records })
     }

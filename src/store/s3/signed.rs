@@ -6,7 +6,7 @@ use object_store::client::HttpRequest;
 use serde::Deserialize;
 
 use super::S3Store;
-use crate::store::StoreError;
+use crate::store::{Key, PartFiles, StoreError, Upload};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -29,14 +29,25 @@ pub struct ListedUpload {
 }
 
 impl S3Store {
-    /// Asks for one name: proves that the S3 bucket is there and the credentials are right.
+    /// Asks for one name, and puts a part of an upload that does not exist: proves that the S3
+    /// bucket is there, that the credentials are right, and that they may write. Leaves nothing.
     ///
     /// By a request of its own, because `object_store` reports every refused listing as an error
     /// of unknown kind, also one that will be refused for ever.
     pub async fn check(&self) -> Result<(), StoreError> {
         let prefix = self.full("");
         let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", &prefix)];
-        self.get_signed("listing", &query).await.map(drop)
+        self.get_signed("listing", &query).await?;
+        let nowhere = Upload {
+            key: Key::new(".probe"),
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            token: String::new(),
+        };
+        // Rights are looked at before uploads are.
+        match self.put_part(&nowhere, 0, 0, "probe".into()).await {
+            Ok(_) | Err(StoreError::UploadGone { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// One page of S3's ListMultipartUploads, which `object_store` has no call for.
@@ -52,8 +63,11 @@ impl S3Store {
             query.extend([("key-marker", key.as_str()), ("upload-id-marker", id)]);
         }
         let text = self.get_signed(action, &query).await?;
-        quick_xml::de::from_str(&text)
-            .map_err(|e| StoreError::unavailable(action, self.url_of(""), e))
+        quick_xml::de::from_str(&text).map_err(|e| StoreError::Denied {
+            action,
+            url: self.url_of(""),
+            source: format!("its answer cannot be read: {e}").into(),
+        })
     }
 
     /// A GET on the S3 bucket itself; the body of its answer.
@@ -74,7 +88,14 @@ impl S3Store {
             .parse()
             .map_err(|e: http::uri::InvalidUri| failed(e.into()))?;
         let credential = self.client.credentials().get_credential().await;
-        let credential = credential.map_err(|e| failed(e.into()))?;
+        let credential = credential.map_err(|e| StoreError::Denied {
+            action,
+            url: self.url_of(""),
+            source: format!(
+                "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({e})"
+            )
+            .into(),
+        })?;
         AwsAuthorizer::new(&credential, "s3", &self.region)
             .try_authorize(&mut request, None)
             .map_err(|e| failed(e.into()))?;

@@ -90,6 +90,25 @@ fn mc(args: &[&str]) -> String {
     text
 }
 
+/// Credentials that may read everything and write nothing.
+pub fn read_only_user() -> (String, String) {
+    let (user, secret) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    let user = user[..18].to_owned();
+    mc(&["admin", "user", "add", "it", &user, &secret]);
+    mc(&[
+        "admin", "policy", "attach", "it", "readonly", "--user", &user,
+    ]);
+    // Of MinIO's own policy, listing is left out.
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+        "Action":["s3:ListBucket","s3:GetObject"],"Resource":["arn:aws:s3:::*"]}]}"#;
+    let file = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{user}.json"));
+    fs::write(&file, policy).unwrap();
+    let file = file.to_str().unwrap();
+    mc(&["admin", "policy", "create", "it", &user, file]);
+    mc(&["admin", "policy", "attach", "it", &user, "--user", &user]);
+    (user, secret)
+}
+
 /// A client of the tests, straight to the server.
 pub fn s3() -> &'static AmazonS3 {
     static CLIENT: OnceLock<AmazonS3> = OnceLock::new();

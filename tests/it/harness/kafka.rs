@@ -190,6 +190,17 @@ impl Topic {
         self.await_partitions(partitions);
     }
 
+    /// Deletes it; the broker may go on with that for a moment.
+    pub fn delete(&self) {
+        let deleted = block_on(admin().delete_topics(&[&self.name], &AdminOptions::new())).unwrap();
+        assert_eq!(deleted, [Ok(self.name.clone())]);
+        let consumer = self.consumer();
+        super::wait_for("end of the topic", LONG, || {
+            let metadata = consumer.fetch_metadata(Some(&self.name), LONG).ok()?;
+            metadata.topics().first()?.error().map(drop)
+        });
+    }
+
     pub fn grow(&self, partitions: usize) {
         let grown = NewPartitions::new(&self.name, partitions);
         let made = block_on(admin().create_partitions([&grown], &AdminOptions::new())).unwrap();

@@ -1,4 +1,5 @@
-//! librdkafka's batch call: the one file with unsafe code.
+//! What rdkafka has no safe call for, librdkafka's batch call above all: the one file with unsafe
+//! code.
 //!
 //! `rd_kafka_consume_batch_queue` costs less than half of a poll for each message. It takes only
 //! messages: any other event on its queue would be dropped. So partitions are forwarded to a queue
@@ -159,6 +160,73 @@ impl Drop for Messages {
             // SAFETY: each was handed to us once and is destroyed once.
             unsafe { rd::rd_kafka_message_destroy(message) }
         }
+    }
+}
+
+/// Kafka's own id of a topic, which a topic that was deleted and made again does not share. `None`
+/// where the brokers are too old to have ids, or do not answer within `timeout`.
+pub fn topic_id(consumer: &KafkaConsumer, topic: &str, timeout: Duration) -> Option<String> {
+    let topic = CString::new(topic).ok()?;
+    let mut names = [topic.as_ptr()];
+    let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client outlives the call. Collection, options and queue are ours from their
+    // making to their destruction at the end, names are copied. The event is ours once it is polled
+    // and is destroyed after the last look at what it holds: result, description, id and text are
+    // parts of it. An answer after the timeout goes to a queue that librdkafka keeps until then.
+    unsafe {
+        let client = consumer.client().native_ptr();
+        let topics = rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let describe = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = rd::rd_kafka_AdminOptions_new(client, describe);
+        let queue = rd::rd_kafka_queue_new(client);
+        rd::rd_kafka_AdminOptions_set_request_timeout(options, timeout, ptr::null_mut(), 0);
+        rd::rd_kafka_DescribeTopics(client, topics, options, queue);
+        let event = rd::rd_kafka_queue_poll(queue, timeout);
+        let id = described_id(event);
+        if !event.is_null() {
+            rd::rd_kafka_event_destroy(event);
+        }
+        rd::rd_kafka_queue_destroy(queue);
+        rd::rd_kafka_AdminOptions_destroy(options);
+        rd::rd_kafka_TopicCollection_destroy(topics);
+        id
+    }
+}
+
+/// # Safety
+/// `event` is null or alive.
+unsafe fn described_id(event: *mut rd::rd_kafka_event_t) -> Option<String> {
+    let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    // SAFETY: librdkafka's getters answer null, or a part of the event; each is looked at before
+    // it is used. One topic was asked for, so the first description is its.
+    unsafe {
+        if event.is_null() || rd::rd_kafka_event_error(event) != ok {
+            return None;
+        }
+        let result = rd::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return None;
+        }
+        let mut count = 0;
+        let descriptions = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        if descriptions.is_null() || count == 0 {
+            return None;
+        }
+        let description = *descriptions;
+        let error = rd::rd_kafka_TopicDescription_error(description);
+        if !error.is_null() && rd::rd_kafka_error_code(error) != ok {
+            return None;
+        }
+        let id = rd::rd_kafka_TopicDescription_topic_id(description);
+        if id.is_null()
+            || (rd::rd_kafka_Uuid_most_significant_bits(id) == 0
+                && rd::rd_kafka_Uuid_least_significant_bits(id) == 0)
+        {
+            return None;
+        }
+        let text = rd::rd_kafka_Uuid_base64str(id);
+        let text = (!text.is_null()).then(|| std::ffi::CStr::from_ptr(text));
+        text.map(|text| text.to_string_lossy().into_owned())
     }
 }
 
