@@ -12,6 +12,7 @@ use super::log::{Appended, CheckpointLog, LogError};
 use super::slot::{PendingFile, Slot};
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, Generation, NextOffset, Split, SubtaskIndex};
+use crate::runtime::failure;
 use crate::runtime::progress::{CheckpointSummary, Progress};
 use crate::runtime::retry::{Patience, with_causes};
 use crate::runtime::subtask::{Command, SubtaskError};
@@ -197,6 +198,7 @@ impl Driver {
                 return Err(fenced(by.id, by.generation, slot.generation).into());
             }
         }
+        failure::point(failure::SLOT_CONFIRMED_AFTER);
         let files = self.coordinator.slot_confirmed()?;
         let watch = Stopwatch {
             barrier,
@@ -214,13 +216,17 @@ impl Driver {
         }
         let now = clock.monotonic();
         let completed = self.coordinator.finalized(now)?;
+        failure::point(failure::FINALIZED_ALL_AFTER);
         self.report(&slot, watch, now);
+        failure::point(failure::OFFSETS_COMMIT_BEFORE);
         self.offsets.commit(self.coordinator.next_offsets()).await;
+        failure::point(failure::OFFSETS_COMMIT_AFTER);
         self.own = slot;
         if let Err(error) = self.log.prune(completed.prune_below).await {
             // The next checkpoint tries again; nothing depends on it.
             tracing::debug!(%error, "checkpoint log not pruned");
         }
+        failure::point(failure::PRUNE_AFTER);
         Ok(completed.last)
     }
 

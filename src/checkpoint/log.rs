@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::slot::{Slot, SlotError};
 use crate::ids::{CheckpointId, Generation};
+use crate::runtime::failure;
 use crate::runtime::retry::Patience;
 use crate::store::{Objects, Put, StoreError};
 
@@ -135,10 +136,12 @@ impl CheckpointLog {
             source,
         })?;
         let concern = "writing the checkpoint log";
+        failure::point(failure::SLOT_PUT_BEFORE);
         let put = self
             .patience
             .insist(concern, || self.objects.put_if_absent(&key, body.clone()))
             .await?;
+        failure::point(failure::SLOT_PUT_AFTER);
         if put == Put::Exists {
             match self.read(slot.id).await? {
                 Some(found) if found.nonce == slot.nonce => {}

@@ -14,6 +14,7 @@ use crate::ids::{CheckpointId, JobId, NextOffset, Nonce, Split};
 use crate::offset_set::ExactOffsets;
 use crate::recovery::decide::{self, Facts, Refusal, Topic};
 use crate::recovery::reread;
+use crate::runtime::failure;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::sink::committer::{self, LostFile};
 use crate::source::kafka::Watermarks;
@@ -92,7 +93,9 @@ impl Recovery<'_> {
             pending,
             "started"
         );
+        failure::point(failure::REFINALIZE_BEFORE);
         let lost = committer::finalize(self.stores, self.patience, &record.pending).await?;
+        failure::point(failure::REFINALIZE_AFTER);
         if !lost.is_empty() {
             self.give_up(&mut started, lost).await?;
         }
@@ -123,8 +126,10 @@ impl Recovery<'_> {
             self.patience.clock.wall(),
         );
         record.reread = reread;
+        failure::point(failure::GIVE_UP_BEFORE);
         match self.log.append(&record).await? {
             Appended::Confirmed => {
+                failure::point(failure::GIVE_UP_AFTER);
                 started.record = record;
                 Ok(())
             }
@@ -148,6 +153,7 @@ impl Recovery<'_> {
             self.patience
                 .insist(&concern, || store.abort(&file.committable.upload))
                 .await?;
+            failure::point(failure::REREAD_ABORT_AFTER);
             let finalized = self
                 .patience
                 .insist(&concern, || store.finalize(&file.committable))
@@ -214,8 +220,10 @@ impl Recovery<'_> {
                 self.patience.clock.wall(),
             );
             record.reread = plan.reread;
+            failure::point(failure::START_RECORD_BEFORE);
             match self.log.append(&record).await? {
                 Appended::Confirmed => {
+                    failure::point(failure::START_RECORD_AFTER);
                     return Ok(Started {
                         owner,
                         record,
@@ -270,9 +278,11 @@ impl Recovery<'_> {
             };
             let orphans = decide::orphans(record, root, open);
             for upload in &orphans {
+                failure::point(failure::ORPHAN_ABORT_BEFORE);
                 self.patience
                     .insist("aborting an orphan", || store.abort(upload))
                     .await?;
+                failure::point(failure::ORPHAN_ABORT_AFTER);
             }
             if !orphans.is_empty() {
                 tracing::info!(count = orphans.len(), ?root, "orphans aborted");

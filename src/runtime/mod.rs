@@ -2,6 +2,7 @@
 //! parts of the process share: its health, its memory budget, its way to retry.
 
 pub mod budget;
+pub mod failure;
 pub mod health;
 pub mod progress;
 pub mod retry;

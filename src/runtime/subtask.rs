@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::budget::Budget;
+use super::failure;
 use super::progress::Progress;
 use crate::checkpoint::coordinator::Barrier;
 use crate::clock::Clock;
@@ -92,9 +93,11 @@ where
     }
 
     fn barrier(&mut self, barrier: Barrier) -> Result<(), SubtaskError> {
+        failure::point(failure::BARRIER_BEFORE);
         let next_offsets = self.source.positions();
         let mut files = self.output.close(barrier.id)?;
         files.extend(self.dropped.close(barrier.id)?);
+        failure::point(failure::BARRIER_AFTER);
         let seal = UploadCommand::Seal {
             checkpoint: barrier.id,
             next_offsets,
@@ -121,8 +124,10 @@ where
         if self.budget.exhausted() {
             return Ok(Step::Blocked);
         }
+        failure::point(failure::FETCH_BEFORE);
         let batch = self.source.fetch(timeout)?;
         if !batch.is_empty() {
+            failure::point(failure::FETCH_AFTER);
             let now = self.clock.wall();
             let splits = self.source.splits();
             for rows in self.operator.apply(&batch, splits, self.open)? {

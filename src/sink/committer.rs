@@ -3,6 +3,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::checkpoint::slot::PendingFile;
+use crate::runtime::failure;
 use crate::runtime::retry::Patience;
 use crate::store::{StoreError, Stores};
 
@@ -56,9 +57,11 @@ async fn finalize_one(
 ) -> Result<Option<LostFile>, StoreError> {
     let concern = format!("finalizing {}", file.committable.upload.key.name());
     let store = stores.part_files(file.root);
+    failure::point(failure::FINALIZE_BEFORE);
     let finalized = patience
         .insist(&concern, || store.finalize(&file.committable))
         .await;
+    failure::point(failure::FINALIZE_AFTER);
     match finalized {
         Ok(()) => Ok(None),
         Err(cause @ (StoreError::UploadGone { .. } | StoreError::UploadBroken { .. })) => {

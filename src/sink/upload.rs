@@ -23,6 +23,7 @@ use crate::checkpoint::slot::PendingFile;
 use crate::commit_log::{CommitLog, CommitLogError};
 use crate::ids::{CheckpointId, NextOffset, Split, SubtaskIndex};
 use crate::runtime::budget::Share;
+use crate::runtime::failure;
 use crate::runtime::retry::Patience;
 use crate::store::{Committable, Key, PartFiles, Root, StoreError, Stores};
 
@@ -141,6 +142,7 @@ impl Uploader {
                     committable,
                 });
             }
+            failure::point(failure::CSV_PUT_BEFORE);
             let now = patience.clock.wall();
             for root in [Root::Output, Root::Dropped] {
                 let files = pending.iter().filter(|file| file.root == root);
@@ -149,6 +151,7 @@ impl Uploader {
                     .write(checkpoint, subtask, root, &urls, now)
                     .await?;
             }
+            failure::point(failure::CSV_PUT_AFTER);
             // Unheard only when the process is ending already.
             let _ = events.send(Event::Ack(Ack {
                 subtask,
@@ -156,6 +159,7 @@ impl Uploader {
                 next_offsets,
                 files: pending,
             }));
+            failure::point(failure::ACK_AFTER);
             Ok(())
         }
     }
@@ -170,17 +174,20 @@ async fn upload(
 ) -> Result<Option<Committable>, StoreError> {
     let concern = format!("uploading {}", key.name());
     let upload = patience.insist(&concern, || store.begin(&key)).await?;
+    failure::point(failure::UPLOAD_BEGIN_AFTER);
     let mut parts = Vec::new();
     let mut size = 0;
     while let Some(piece) = pieces.recv().await {
         match piece {
             Piece::Bytes(data, _share) => {
                 let (index, offset) = (parts.len(), size);
+                failure::point(failure::UPLOAD_PART_BEFORE);
                 let part = patience
                     .insist(&concern, || {
                         store.put_part(&upload, index, offset, data.clone())
                     })
                     .await?;
+                failure::point(failure::UPLOAD_PART_AFTER);
                 parts.push(part);
                 size += data.len() as u64;
             }
@@ -188,6 +195,7 @@ async fn upload(
                 let sealed = patience
                     .insist(&concern, || store.seal(&upload, parts.clone(), size))
                     .await?;
+                failure::point(failure::SEAL_AFTER);
                 return Ok(Some(sealed));
             }
         }

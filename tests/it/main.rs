@@ -11,6 +11,7 @@
 
 mod buckets;
 mod exactly_once;
+mod failure_points;
 mod fencing;
 mod harness;
 mod idle;

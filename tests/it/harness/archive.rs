@@ -290,6 +290,47 @@ impl Archive {
         }
     }
 
+    /// Takes the first pending output file of the newest slot away from the store.
+    pub fn lose_a_pending_file(&self) {
+        let slot = self.newest_slot();
+        let mut files = slot["pending"].as_array().unwrap().iter();
+        let file = files.find(|f| f["root"] == Root::Output.folder()).unwrap();
+        let upload = &file["committable"];
+        let key = upload["key"].as_str().unwrap();
+        match self.storage {
+            Storage::S3 => {
+                let id = upload["id"].as_str().unwrap().to_owned();
+                let key = self.key(Root::Output, key);
+                block_on(s3().put_part(&key, &id, 0, "other".into())).unwrap();
+            }
+            Storage::Local => fs::remove_file(self.hidden_path(key)).unwrap(),
+        }
+    }
+
+    /// An upload of the first generation of this job that no slot references.
+    pub fn leave_an_orphan(&self) {
+        let job = self.newest_slot()["job"].as_str().unwrap().to_owned();
+        let key = format!("year=2026/part-{job}-1-0-900.parquet");
+        match self.storage {
+            Storage::S3 => {
+                let key = self.key(Root::Output, &key);
+                block_on(s3().create_multipart(&key)).unwrap();
+            }
+            Storage::Local => {
+                let path = self.hidden_path(&key);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "left").unwrap();
+            }
+        }
+    }
+
+    /// Local: where an output file is before it is visible.
+    fn hidden_path(&self, key: &str) -> PathBuf {
+        let path = self.path(Root::Output).join(key);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        path.with_file_name(format!(".{name}.inprogress"))
+    }
+
     /// The numbers of all slots, ascending.
     pub fn slot_ids(&self) -> Vec<u64> {
         let keys = self.keys(Root::Checkpoints);

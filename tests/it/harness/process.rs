@@ -24,6 +24,9 @@ pub fn looking(archive: &Archive, arguments: &[&str]) -> Output {
     program(archive).args(arguments).output().unwrap()
 }
 
+/// SIGABRT.
+const ABORTED: i32 = 6;
+
 pub struct Lineage {
     child: Child,
     log: Folder,
@@ -118,6 +121,14 @@ impl Lineage {
         }
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits until it has died at the point where it was told to.
+    #[track_caller]
+    pub fn dies(&mut self) {
+        use std::os::unix::process::ExitStatusExt;
+        let status = wait_for("death at a failure point", super::LONG, || self.ended());
+        assert_eq!(status.signal(), Some(ABORTED), "{status}: {}", self.log());
     }
 
     pub fn ended(&mut self) -> Option<ExitStatus> {
