@@ -273,6 +273,8 @@ write_env() {
         printf 'export LINEAGE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"
         printf 'export LINEAGE_TEST_KAFKA_LIBS=%q\n' "$KAFKA_HOME"
         printf 'export LINEAGE_TEST_MC=%q\n' "$MC_HOME/mc"
+        # For tests that kill and pause the servers.
+        printf 'export LINEAGE_TEST_SERVERS=%q\n' "$dir"
     } >"$dir/env.new"
     mv "$dir/env.new" "$dir/env"
 }

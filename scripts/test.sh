@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh [--all] [-- ARGUMENTS OF cargo test]
 #
-# --all runs the long tests too, those marked #[ignore], in a release build.
+# --all runs the long tests too, those marked #[ignore].
 # For example: scripts/test.sh -- --test it lost_files -- --nocapture
 set -euo pipefail
 
@@ -84,5 +84,5 @@ source "$DIR/env"
 step cargo test --workspace --locked "$@"
 if [[ -n $ALL ]]; then
     [[ " $* " == *' -- '* ]] || set -- "$@" --
-    step cargo test --workspace --locked --release "$@" --ignored
+    step cargo test --workspace --locked "$@" --ignored
 fi

@@ -1,8 +1,10 @@
 //! Retrying for as long as it takes, visibly.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use backon::BackoffBuilder;
+use futures::future::{Either, select};
 
 use super::health::Health;
 use crate::clock::Clock;
@@ -10,6 +12,8 @@ use crate::store::StoreError;
 
 /// First wait after a failure; doubles up to [`MAX_DELAY`].
 const MIN_DELAY: Duration = Duration::from_millis(100);
+/// A request without an answer for so long is trouble, also before it times out.
+const SLOW: Duration = Duration::from_secs(8);
 /// A store that is back is noticed within this time.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
@@ -38,7 +42,20 @@ impl Patience {
             .build();
         let mut failed = false;
         loop {
-            match request().await {
+            let result = {
+                let attempt = pin!(request());
+                match select(attempt, self.clock.sleep(SLOW)).await {
+                    Either::Left((result, _)) => result,
+                    Either::Right(((), attempt)) => {
+                        failed = true;
+                        let message = format!("no answer for {} s", SLOW.as_secs());
+                        self.health
+                            .failing(concern, self.clock.monotonic(), message);
+                        attempt.await
+                    }
+                }
+            };
+            match result {
                 Err(e) if e.waiting_helps() => {
                     failed = true;
                     let now = self.clock.monotonic();

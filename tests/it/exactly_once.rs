@@ -115,11 +115,11 @@ fn a_million_records_of_all_codecs_are_archived_once_each_in_a_folder() {
 const REREAD: &str = "--reread-lost-files";
 
 /// Starts and kills it until it was killed `kills` times, then lets it read to the end.
-fn through_kills(storage: Storage, records: usize, kills: usize) {
+fn through_kills(storage: Storage, records: usize, per_second: usize, kills: usize) {
     let mut random = Random::seeded();
     let archive = Archive::new(storage);
     let topic = Topic::create(10);
-    let producing = topic.produce_slowly(records, 25_000);
+    let producing = topic.produce_slowly(records, per_second);
     let mut moments = BTreeMap::new();
     for kill in 0..kills {
         // Half of them soon after the start, where recovery and the claim of a slot are.
@@ -150,13 +150,21 @@ fn through_kills(storage: Storage, records: usize, kills: usize) {
 }
 
 #[test]
-fn no_record_is_lost_or_doubled_by_twelve_kills_in_s3() {
-    through_kills(Storage::S3, 400_000, 12);
+fn no_record_is_lost_or_doubled_by_eighteen_kills_in_s3() {
+    through_kills(Storage::S3, 500_000, 25_000, 18);
 }
 
 #[test]
 fn no_record_is_lost_or_doubled_by_twelve_kills_in_a_folder() {
-    through_kills(Storage::Local, 400_000, 12);
+    through_kills(Storage::Local, 400_000, 25_000, 12);
+}
+
+/// `scripts/chaos.sh` says how many.
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn no_record_is_lost_or_doubled_by_hundreds_of_kills_in_s3() {
+    let kills = std::env::var("LINEAGE_CHAOS_KILLS").map_or(500, |n| n.parse().unwrap());
+    through_kills(Storage::S3, kills * 2_500, 2_500, kills);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Two instances of one job: one goes on, one stops and says why.
 
+use std::time::Duration;
+
+use crate::harness::proxy::{Fate, Proxy, Request};
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, Lineage, Storage, Topic};
+use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
 
 fn second_instance(storage: Storage) {
     let archive = Archive::new(storage);
@@ -68,4 +71,101 @@ fn of_three_instances_started_at_once_exactly_one_goes_on() {
     assert_eq!(winners, 1);
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Killed);
+}
+
+/// It has ended by itself, fenced.
+#[track_caller]
+fn is_fenced(mut lineage: Lineage) {
+    lineage.ends_with(3);
+    let log = lineage.log();
+    let last = log.lines().last().unwrap();
+    assert!(last.starts_with("lineage: fenced"), "{last}");
+}
+
+fn paused_for(time: Duration) {
+    for storage in [Storage::S3, Storage::Local] {
+        let archive = Archive::new(storage);
+        let topic = Topic::create(4);
+        let producing = topic.produce_slowly(40_000, 20_000);
+        let flags = ["--checkpoint-interval", "100ms"];
+        let mut first = Lineage::start(&archive, &topic, &flags);
+        first.wait_until_it_says_times("checkpoint complete", 2);
+        first.pause();
+        let mut second = Lineage::start(&archive, &topic, &flags);
+        second.wait_until_it_says_times("checkpoint complete", 3);
+        std::thread::sleep(time);
+        first.resume();
+        is_fenced(first);
+        producing.join().unwrap();
+        second.stop();
+        Lineage::run(&archive, &topic, &["--bounded"]);
+        assert_exact(&archive, &topic, Past::Killed);
+    }
+}
+
+#[test]
+fn a_process_that_was_paused_while_another_took_over_stops_by_itself() {
+    paused_for(Duration::ZERO);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_process_that_was_paused_for_longer_than_every_timeout_stops_by_itself() {
+    paused_for(Duration::from_secs(90));
+}
+
+/// A process is paused with requests on their way that `late` names. Another takes over; then the
+/// requests arrive, and then the process goes on.
+fn arrives_late(late: fn(&Request) -> bool) {
+    let archive = Archive::new(Storage::S3);
+    let topic = Topic::create(4);
+    let producing = topic.produce_slowly(40_000, 20_000);
+    let mut count = 0;
+    let proxy = Proxy::judged_by(move |request| {
+        count += usize::from(late(request));
+        // Not the very first, so that there is something before it.
+        if late(request) && count > 4 {
+            Fate::Hold
+        } else {
+            Fate::Pass
+        }
+    });
+    let url = proxy.url();
+    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+    let flags = ["--checkpoint-interval", "100ms"];
+    let first = Lineage::start_with(&archive, &topic, &flags, &settings);
+    wait_for("request on its way", LONG, || {
+        (proxy.hung() > 0).then_some(())
+    });
+    first.pause();
+    let mut second = Lineage::start(&archive, &topic, &flags);
+    second.wait_until_it_says_times("checkpoint complete", 3);
+    proxy.release();
+    second.wait_until_it_says_times("checkpoint complete", 6);
+    first.resume();
+    is_fenced(first);
+    producing.join().unwrap();
+    second.stop();
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Killed);
+}
+
+#[test]
+fn a_completion_that_arrives_after_another_has_taken_over_changes_nothing() {
+    arrives_late(Request::completes_an_upload);
+}
+
+#[test]
+fn a_slot_that_arrives_after_another_has_taken_over_is_refused() {
+    arrives_late(|request| request.method == "PUT" && request.path.ends_with("/_metadata"));
+}
+
+#[test]
+fn a_commit_log_that_arrives_after_another_has_taken_over_names_no_visible_file() {
+    arrives_late(|request| request.method == "PUT" && request.path.ends_with(".csv"));
+}
+
+#[test]
+fn a_part_that_arrives_after_another_has_taken_over_is_never_visible() {
+    arrives_late(|request| request.method == "PUT" && request.query.contains("partNumber="));
 }

@@ -35,6 +35,8 @@ pub enum Fate {
     LoseAnswer,
     /// It gets no answer, and is not carried out.
     Hang,
+    /// It waits until it is released, and is carried out then.
+    Hold,
 }
 
 type Judge = dyn FnMut(&Request) -> Fate + Send;
@@ -42,6 +44,7 @@ type Judge = dyn FnMut(&Request) -> Fate + Send;
 struct Shared {
     judge: Mutex<Box<Judge>>,
     hanging: AtomicBool,
+    released: AtomicBool,
     closed: AtomicBool,
     seen: AtomicUsize,
 }
@@ -64,6 +67,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             judge: Mutex::new(Box::new(judge)),
             hanging: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             seen: AtomicUsize::new(0),
         });
@@ -92,7 +96,12 @@ impl Proxy {
         self.shared.hanging.store(true, Ordering::Relaxed);
     }
 
-    /// Requests that came while it hung.
+    /// What was held is carried out now, and nothing is held any more.
+    pub fn release(&self) {
+        self.shared.released.store(true, Ordering::Relaxed);
+    }
+
+    /// Requests that hung or were held.
     pub fn hung(&self) -> usize {
         self.shared.seen.load(Ordering::Relaxed)
     }
@@ -137,6 +146,14 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
         }
         match fate {
             Fate::Pass => {}
+            Fate::Hold => {
+                shared.seen.fetch_add(1, Ordering::Relaxed);
+                while !shared.released.load(Ordering::Relaxed)
+                    && !shared.closed.load(Ordering::Relaxed)
+                {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
             Fate::LoseAnswer => lose_answer.store(true, Ordering::Relaxed),
             Fate::Hang => {
                 shared.seen.fetch_add(1, Ordering::Relaxed);

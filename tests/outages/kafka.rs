@@ -1,0 +1,75 @@
+//! Kafka goes away and comes back while the service reads from it.
+
+use std::time::Duration;
+
+use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
+use crate::server::Server;
+
+const FLAGS: [&str; 2] = ["--checkpoint-interval", "200ms"];
+
+/// A service in the middle of reading 400,000 records, of which it has archived some.
+fn reading(archive: &Archive, topic: &Topic) -> Lineage {
+    topic.produce(400_000);
+    // A small queue, so that it cannot have fetched everything before the broker goes.
+    let flags = [
+        &FLAGS[..],
+        &["--kafka-property", "queued.max.messages.kbytes=64"],
+    ]
+    .concat();
+    let mut lineage = Lineage::start(archive, topic, &flags);
+    lineage.wait_until_it_says("checkpoint complete");
+    lineage
+}
+
+/// It is still the same process, and ends with everything archived.
+fn goes_on(archive: &Archive, topic: &Topic, lineage: Lineage) {
+    topic.produce(1_000);
+    let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
+    wait_for("everything archived", LONG, || {
+        let archived: i64 = archive.next_offsets().iter().sum();
+        (archived == end).then_some(())
+    });
+    lineage.stop();
+    assert_exact(archive, topic, Past::Calm);
+}
+
+#[test]
+fn a_broker_that_is_killed_and_started_again_costs_no_record_and_no_restart() {
+    let kafka = Server::kafka();
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    let mut lineage = reading(&archive, &topic);
+    let again = kafka.kill();
+    lineage.wait_until_it_says("degraded");
+    kafka.start_again(again);
+    lineage.wait_until_it_says("recovered");
+    goes_on(&archive, &topic, lineage);
+}
+
+#[test]
+fn a_broker_that_hangs_for_a_while_costs_no_record_and_no_restart() {
+    let kafka = Server::kafka();
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    let lineage = reading(&archive, &topic);
+    kafka.pause();
+    // Long enough for requests to be on their way, short of the broker's own timeouts.
+    std::thread::sleep(Duration::from_secs(8));
+    kafka.resume();
+    goes_on(&archive, &topic, lineage);
+}
+
+#[test]
+fn checkpoints_go_on_while_the_broker_is_away() {
+    let kafka = Server::kafka();
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    topic.produce(1_000);
+    let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
+    lineage.wait_until_it_says("checkpoint complete");
+    let again = kafka.kill();
+    lineage.wait_until_it_says("degraded");
+    let before = lineage.says("checkpoint complete");
+    lineage.wait_until_it_says_times("checkpoint complete", before + 3);
+    kafka.start_again(again);
+    lineage.wait_until_it_says("recovered");
+    goes_on(&archive, &topic, lineage);
+}

@@ -1,0 +1,73 @@
+//! S3 goes away and comes back while the service writes to it.
+
+use std::time::Duration;
+
+use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
+use crate::server::Server;
+
+const FLAGS: [&str; 3] = ["--checkpoint-interval", "200ms", "--reread-lost-files"];
+
+/// Memory that it holds now.
+fn resident_bytes(lineage: &Lineage) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", lineage.pid())).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap() * 1024
+}
+
+fn archived(archive: &Archive) -> i64 {
+    archive.next_offsets().iter().sum()
+}
+
+/// Everything that was produced is archived, by the same process.
+fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
+    let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
+    wait_for("everything archived", LONG, || {
+        (archived(archive) == end).then_some(())
+    });
+    lineage.stop();
+    assert_exact(archive, topic, Past::Killed);
+}
+
+#[test]
+fn a_store_that_is_killed_and_started_again_costs_no_record() {
+    let s3 = Server::s3();
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    let producing = topic.produce_slowly(60_000, 10_000);
+    let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
+    lineage.wait_until_it_says_times("checkpoint complete", 2);
+    let again = s3.kill();
+    lineage.wait_until_it_says("degraded");
+    s3.start_again(again);
+    producing.join().unwrap();
+    // MinIO may have been killed in the middle of a completion, and so have lost a file: then the
+    // process says so and ends, and the next one reads its records again.
+    wait_for("recovery, or a lost file", LONG, || {
+        (lineage.says("recovered") > 0 || lineage.ended().is_some()).then_some(())
+    });
+    if let Some(status) = lineage.ended() {
+        assert_eq!(status.code(), Some(1), "{}", lineage.log());
+        assert!(lineage.log().contains("the store has lost files"));
+        lineage = Lineage::start(&archive, &topic, &FLAGS);
+    }
+    catches_up(&archive, &topic, lineage);
+}
+
+#[test]
+fn a_store_that_hangs_is_waited_for_and_memory_stays_bounded() {
+    let s3 = Server::s3();
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    topic.produce(1_000);
+    let flags = [&FLAGS[..], &["--upload-buffer", "8MiB"]].concat();
+    let mut lineage = Lineage::start(&archive, &topic, &flags);
+    lineage.wait_until_it_says_times("checkpoint complete", 2);
+    s3.pause();
+    topic.produce(2_000_000);
+    lineage.wait_until_it_says("degraded");
+    let resident = resident_bytes(&lineage);
+    assert!(resident < 300 << 20, "{} MiB", resident >> 20);
+    std::thread::sleep(Duration::from_secs(2));
+    s3.resume();
+    catches_up(&archive, &topic, lineage);
+}
