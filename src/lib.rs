@@ -24,6 +24,7 @@ pub mod config;
 mod digest;
 pub mod ids;
 pub mod jobs;
+mod mutants;
 mod offset_set;
 pub mod recovery;
 pub mod runtime;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::slot::{FORMAT_VERSION, JobIdentity, PendingFile, Slot, SlotKind, SplitOffset};
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Split, SubtaskIndex};
+use crate::mutants::{self, Mutant};
 
-/// Slots that are kept in the log, the newest included: enough to look back over an hour and a
-/// half of the default interval, few enough for one page of a listing.
-const RETAINED_SLOTS: u64 = 100;
+/// Slots that are kept in the log: enough to look back over an hour and a half of the default
+/// interval, few enough for one page of a listing.
+pub const RETAINED_SLOTS: u64 = 100;
 
 /// When barriers are triggered.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct Rhythm {
     pub min_pause: Duration,
     /// A checkpoint that is older is late; it goes on all the same.
     pub timeout: Duration,
+    /// Slots that are kept in the log, the newest included; at least 1.
+    pub retained: u64,
 }
 
 /// What every slot of this process states.
@@ -265,6 +268,9 @@ impl Coordinator {
                 }
                 self.next_offsets.insert(split, to);
             }
+            if mutants::is(Mutant::FilesForgotten) {
+                pending.clear();
+            }
             pending.extend(ack.files);
         }
         let slot = self.owner.slot(
@@ -302,7 +308,11 @@ impl Coordinator {
         self.trigger_at = self.trigger_at.max(now + self.rhythm.min_pause);
         Ok(Completed {
             id: self.own,
-            prune_below: CheckpointId(self.own.0.saturating_sub(RETAINED_SLOTS - 1)),
+            prune_below: if mutants::is(Mutant::NewestPruned) {
+                self.own.next()
+            } else {
+                CheckpointId(self.own.0.saturating_sub(self.rhythm.retained - 1))
+            },
             last,
         })
     }

@@ -12,6 +12,7 @@ use super::log::{Appended, CheckpointLog, LogError};
 use super::slot::{PendingFile, Slot};
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, Generation, NextOffset, Split, SubtaskIndex};
+use crate::mutants::{self, Mutant};
 use crate::runtime::failure;
 use crate::runtime::progress::{CheckpointSummary, Progress};
 use crate::runtime::retry::{Patience, with_causes};
@@ -192,6 +193,9 @@ impl Driver {
         let clock = self.patience.clock.clone();
         let acks = clock.monotonic();
         self.patience.health.well(LATE, acks);
+        if mutants::is(Mutant::FinalizedBeforeSlot) {
+            let _ = committer::finalize(&self.stores, &self.patience, &slot.pending).await;
+        }
         match self.log.append(&slot).await? {
             Appended::Confirmed => {}
             Appended::Taken(by) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::slot::{Slot, SlotError};
 use crate::ids::{CheckpointId, Generation};
+use crate::mutants::{self, Mutant};
 use crate::runtime::failure;
 use crate::runtime::retry::Patience;
 use crate::store::{Objects, Put, StoreError};
@@ -144,21 +145,31 @@ impl CheckpointLog {
         failure::point(failure::SLOT_PUT_AFTER);
         if put == Put::Exists {
             match self.read(slot.id).await? {
-                Some(found) if found.nonce == slot.nonce => {}
+                Some(found) if self.is_own(&found, slot) => {}
                 Some(found) => return Ok(Appended::Taken(Box::new(found))),
                 // Pruned since: there is a higher one, which looking again finds.
                 None => {}
             }
         }
-        self.look_again(slot).await?;
+        if !mutants::is(Mutant::NoLookAgain) {
+            self.look_again(slot).await?;
+        }
         Ok(Appended::Confirmed)
+    }
+
+    /// Whether the slot found is the one that this process has put.
+    fn is_own(&self, found: &Slot, put: &Slot) -> bool {
+        if mutants::is(Mutant::GenerationForNonce) {
+            return found.generation == put.generation;
+        }
+        found.nonce == put.nonce
     }
 
     /// Fails unless `own` is still the highest slot.
     pub async fn look_again(&self, own: &Slot) -> Result<(), LogError> {
         let highest = self.newest().await?;
         match highest {
-            Some(slot) if slot.id == own.id && slot.nonce == own.nonce => Ok(()),
+            Some(slot) if slot.id == own.id && self.is_own(&slot, own) => Ok(()),
             Some(slot) if slot.id >= own.id => Err(LogError::Fenced {
                 slot: slot.id,
                 newer: slot.generation,

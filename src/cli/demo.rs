@@ -16,7 +16,7 @@ use rdkafka::mocking::MockCluster;
 use tokio::sync::watch;
 
 use super::run::{environment, stop_on_signals};
-use crate::checkpoint::coordinator::Rhythm;
+use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::config::args::DemoArgs;
 use crate::config::location::Location;
 use crate::config::settings::Paths;
@@ -158,6 +158,7 @@ fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
             interval: CHECKPOINT_INTERVAL,
             min_pause: Duration::ZERO,
             timeout: Duration::from_secs(60),
+            retained: RETAINED_SLOTS,
         },
         stop_timeout: Duration::from_secs(30),
         parallelism: 2,

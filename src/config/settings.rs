@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::DEFAULT_SCHEMA;
 use super::args::{ArchiveArgs, BrokerArgs, PathArgs, RunArgs, S3Args};
 use super::location::Location;
-use crate::checkpoint::coordinator::Rhythm;
+use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::{InputSchema, SchemaError};
@@ -89,6 +89,7 @@ impl TryFrom<RunArgs> for Settings {
                 interval: args.checkpoint_interval,
                 min_pause: args.checkpoint_min_pause.unwrap_or(pause),
                 timeout: args.checkpoint_timeout,
+                retained: RETAINED_SLOTS,
             },
             stop_timeout: args.stop_timeout,
             parallelism: args.parallelism,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::checkpoint::slot::{JobIdentity, PendingFile, Slot};
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Split};
+use crate::mutants::{self, Mutant};
 use crate::sink::naming::PartName;
 use crate::source::kafka::Watermarks;
 use crate::store::{Root, Upload};
@@ -188,13 +189,28 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     if !lost.is_empty() && !facts.allow_lost_offsets {
         return Err(Refusal::OffsetsLost(lost));
     }
+    let id = if mutants::is(Mutant::StartLeavesASlotOut) {
+        newest.id.next().next()
+    } else {
+        newest.id.next()
+    };
+    let generation = if mutants::is(Mutant::GenerationIsKept) {
+        newest.generation
+    } else {
+        newest.generation.next()
+    };
+    let pending = if mutants::is(Mutant::PendingLeftOut) {
+        Vec::new()
+    } else {
+        newest.pending.clone()
+    };
     Ok(Plan {
-        id: newest.id.next(),
+        id,
         job: Some(newest.job.clone()),
         topic_id: facts.topic.id.clone().or_else(|| newest.topic_id.clone()),
-        generation: newest.generation.next(),
+        generation,
         next_offsets,
-        pending: newest.pending.clone(),
+        pending,
         reread: newest.reread.clone(),
         lost,
     })
@@ -237,14 +253,14 @@ pub fn orphans(start: &Slot, root: Root, open: Vec<Upload>) -> Vec<Upload> {
     let referenced: HashSet<_> = start
         .pending
         .iter()
-        .filter(|file| file.root == root)
+        .filter(|file| file.root == root && !mutants::is(Mutant::ReferencedAborted))
         .map(|file| (&file.committable.upload.key, &file.committable.upload.id))
         .collect();
     let is_orphan = |upload: &Upload| {
         PartName::parse(upload.key.name()).is_some_and(|name| {
-            name.job == start.job
-                && name.generation < start.generation
-                && !referenced.contains(&(&upload.key, &upload.id))
+            let older = name.generation < start.generation
+                || (mutants::is(Mutant::NewerAborted) && name.generation > start.generation);
+            name.job == start.job && older && !referenced.contains(&(&upload.key, &upload.id))
         })
     };
     open.into_iter().filter(is_orphan).collect()

@@ -11,6 +11,7 @@ use crate::checkpoint::log::{Appended, CheckpointLog, LogError};
 use crate::checkpoint::slot::{JobIdentity, PendingFile, Slot, SlotKind};
 use crate::commit_log::{CommitLog, CommitLogError};
 use crate::ids::{CheckpointId, JobId, NextOffset, Nonce, Split};
+use crate::mutants::{self, Mutant};
 use crate::offset_set::ExactOffsets;
 use crate::recovery::decide::{self, Facts, Refusal, Topic};
 use crate::recovery::reread;
@@ -94,7 +95,15 @@ impl Recovery<'_> {
             "started"
         );
         failure::point(failure::REFINALIZE_BEFORE);
-        let lost = committer::finalize(self.stores, self.patience, &record.pending).await?;
+        if mutants::is(Mutant::ReferencedAborted) {
+            self.abort_orphans(record).await?;
+        }
+        let pending = if mutants::is(Mutant::NotRefinalized) {
+            &[][..]
+        } else {
+            &record.pending
+        };
+        let lost = committer::finalize(self.stores, self.patience, pending).await?;
         failure::point(failure::REFINALIZE_AFTER);
         if !lost.is_empty() {
             self.give_up(&mut started, lost).await?;
@@ -126,6 +135,10 @@ impl Recovery<'_> {
             self.patience.clock.wall(),
         );
         record.reread = reread;
+        if mutants::is(Mutant::GivenUpInSilence) {
+            started.record.reread = record.reread;
+            return Ok(());
+        }
         failure::point(failure::GIVE_UP_BEFORE);
         match self.log.append(&record).await? {
             Appended::Confirmed => {
@@ -150,9 +163,11 @@ impl Recovery<'_> {
         for file in &started.record.reread {
             let store = self.stores.part_files(file.root);
             let concern = format!("giving up {}", file.url);
-            self.patience
-                .insist(&concern, || store.abort(&file.committable.upload))
-                .await?;
+            if !mutants::is(Mutant::RereadWithoutAbort) {
+                self.patience
+                    .insist(&concern, || store.abort(&file.committable.upload))
+                    .await?;
+            }
             failure::point(failure::REREAD_ABORT_AFTER);
             let finalized = self
                 .patience
@@ -161,6 +176,7 @@ impl Recovery<'_> {
             match finalized {
                 Ok(()) => tracing::info!(url = file.url, "visible after all"),
                 Err(StoreError::UploadGone { .. }) => reread.push(file.clone()),
+                Err(_) if mutants::is(Mutant::RereadWithoutAbort) => reread.push(file.clone()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -212,10 +228,15 @@ impl Recovery<'_> {
                 identity: self.identity.clone(),
                 topic_id: plan.topic_id,
             };
+            let nothing = BTreeMap::new();
             let mut record = owner.slot(
                 plan.id,
                 SlotKind::Start,
-                &plan.next_offsets,
+                if mutants::is(Mutant::OffsetsLeftOut) {
+                    &nothing
+                } else {
+                    &plan.next_offsets
+                },
                 plan.pending,
                 self.patience.clock.wall(),
             );

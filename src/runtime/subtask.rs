@@ -16,6 +16,7 @@ use super::progress::Progress;
 use crate::checkpoint::coordinator::Barrier;
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, SubtaskIndex};
+use crate::mutants::{self, Mutant};
 use crate::sink::upload::Command as UploadCommand;
 use crate::sink::{SinkError, SinkWriter};
 use crate::source::{RawBatch, SourceError, SourceReader, SplitStart};
@@ -86,7 +87,11 @@ where
     pub fn command(&mut self, command: Command) -> Result<(), SubtaskError> {
         match command {
             Command::AddSplits(splits) => self.source.add_splits(splits)?,
-            Command::Barrier(barrier) if self.source.rereading() => self.held = Some(barrier),
+            Command::Barrier(barrier)
+                if self.source.rereading() && !mutants::is(Mutant::BarrierWhileRereading) =>
+            {
+                self.held = Some(barrier);
+            }
             Command::Barrier(barrier) => self.barrier(barrier)?,
         }
         Ok(())
@@ -94,6 +99,9 @@ where
 
     fn barrier(&mut self, barrier: Barrier) -> Result<(), SubtaskError> {
         failure::point(failure::BARRIER_BEFORE);
+        if mutants::is(Mutant::OffsetsTooHigh) {
+            self.source.fetch(Duration::ZERO)?;
+        }
         let next_offsets = self.source.positions();
         let mut files = self.output.close(barrier.id)?;
         files.extend(self.dropped.close(barrier.id)?);

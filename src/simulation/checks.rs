@@ -16,15 +16,27 @@ use crate::sink::naming::PartName;
 pub struct Checker {
     seen_version: u64,
     objects: BTreeMap<String, Bytes>,
+    /// Slots that were removed from the log. A process that was paused may put one of them anew; by
+    /// looking again it finds that this counts for nothing.
+    pruned: BTreeSet<String>,
     slots: BTreeMap<CheckpointId, Slot>,
     /// Files by the line that names them.
     lines: BTreeMap<String, Line>,
     files: BTreeSet<String>,
     /// Partition and offset of every visible row.
     visible: BTreeSet<(i32, i64)>,
+    /// Whether the store may lose files.
+    losses: bool,
 }
 
 impl Checker {
+    pub fn new(losses: bool) -> Self {
+        Self {
+            losses,
+            ..Self::default()
+        }
+    }
+
     /// Panics with what is wrong.
     pub fn check(&mut self, contents: &Contents) {
         if self.seen_version == contents.version {
@@ -32,7 +44,14 @@ impl Checker {
         }
         self.seen_version = contents.version;
         let mut new_slots = Vec::new();
+        let known = self.objects.keys();
+        let gone = known.filter(|path| !contents.objects.contains_key(*path));
+        self.pruned.extend(gone.cloned());
         for (path, body) in &contents.objects {
+            if self.pruned.contains(path) {
+                assert!(path.starts_with("log/"), "{path} was removed");
+                continue;
+            }
             if let Some(known) = self.objects.get(path) {
                 assert_eq!(known, body, "{path} was overwritten");
                 continue;
@@ -67,6 +86,10 @@ impl Checker {
         let folder = path.split('/').next().expect("split gives one at least");
         let id = CheckpointId::from_folder(folder).expect("only slots are in the log");
         let slot = Slot::from_bytes(id, body).expect("slots are whole");
+        assert!(
+            self.losses || slot.reread.is_empty(),
+            "the store has lost nothing"
+        );
         match self.slots.last_key_value() {
             None => assert_eq!(id, CheckpointId(0), "the log begins with slot 0"),
             Some((last_id, last)) => {

@@ -12,6 +12,7 @@ mod process;
 mod store;
 mod world;
 
+use crate::mutants::{self, Mutant};
 use world::{Faults, World};
 
 /// Runs one schedule: faults for a while, then none; the last process must archive everything.
@@ -100,4 +101,63 @@ fn a_seed_replays_exactly() {
     };
     assert_eq!(trace(7), trace(7));
     assert_ne!(trace(7), trace(8));
+}
+
+/// Schedules that are tried until one notices a broken rule.
+const MOST_TRIES: u64 = 3_000;
+
+/// A schedule must fail with this rule broken.
+fn is_noticed(mutant: Mutant) {
+    mutants::set(Some(mutant));
+    let noticed = (0..MOST_TRIES).find(|&seed| {
+        let faults = Faults {
+            store: true,
+            crashes: true,
+            losses: seed % 2 == 0,
+            rivals: true,
+        };
+        let run = std::panic::AssertUnwindSafe(|| run(seed, faults));
+        std::panic::catch_unwind(run).is_err()
+    });
+    mutants::set(None);
+    assert!(
+        noticed.is_some(),
+        "{MOST_TRIES} schedules have not noticed {mutant:?}"
+    );
+    eprintln!("{mutant:?}: noticed by schedule {noticed:?}");
+}
+
+macro_rules! every_broken_rule_is_noticed {
+    ($($name:ident: $mutant:ident,)*) => {
+        mod broken {
+            use super::{Mutant, is_noticed};
+            $(
+                #[test]
+                fn $name() {
+                    is_noticed(Mutant::$mutant);
+                }
+            )*
+        }
+    };
+}
+
+every_broken_rule_is_noticed! {
+    a_start_that_leaves_a_slot_out_is_noticed: StartLeavesASlotOut,
+    a_start_that_keeps_the_generation_is_noticed: GenerationIsKept,
+    a_put_that_counts_without_looking_again_is_noticed: NoLookAgain,
+    a_start_record_without_pending_files_is_noticed: PendingLeftOut,
+    a_start_record_without_offsets_is_noticed: OffsetsLeftOut,
+    generations_compared_instead_of_nonces_are_noticed: GenerationForNonce,
+    a_put_that_overwrites_is_noticed: PutOverwrites,
+    pruning_the_newest_slot_is_noticed: NewestPruned,
+    aborting_what_a_start_record_references_is_noticed: ReferencedAborted,
+    aborting_what_a_newer_generation_writes_is_noticed: NewerAborted,
+    finalizing_before_the_slot_is_noticed: FinalizedBeforeSlot,
+    a_start_that_finalizes_nothing_is_noticed: NotRefinalized,
+    an_ack_before_the_commit_log_is_noticed: AckBeforeCommitLog,
+    files_forgotten_on_an_ack_are_noticed: FilesForgotten,
+    offsets_ahead_of_the_rows_are_noticed: OffsetsTooHigh,
+    a_barrier_amid_lost_records_is_noticed: BarrierWhileRereading,
+    reading_again_without_an_abort_is_noticed: RereadWithoutAbort,
+    giving_up_a_file_in_silence_is_noticed: GivenUpInSilence,
 }

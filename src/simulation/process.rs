@@ -163,6 +163,7 @@ pub struct Outside {
     pub shared: Arc<Mutex<Shared>>,
     pub clock: Arc<SimClock>,
     pub topic: Topic,
+    pub reread_lost_files: bool,
 }
 
 impl Outside {
@@ -238,7 +239,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         identity: &identity,
         topic: &outside,
         allow_lost_offsets: false,
-        reread_lost_files: true,
+        reread_lost_files: outside.reread_lost_files,
     };
     let started = recovery.start().await.map_err(End::Recovery)?;
     let (events, receive_events) = mpsc::unbounded_channel();
@@ -268,6 +269,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
                 interval: Duration::from_secs(10),
                 min_pause: Duration::from_secs(1),
                 timeout: Duration::from_secs(60),
+                retained: 1,
             },
             PARALLELISM,
             started.next_offsets.clone(),

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::mutants::{self, Mutant};
 use crate::store::{Committable, Key, Objects, PartFiles, Proof, Put, StoreError, Upload};
 
 /// What the store holds.
@@ -172,7 +173,8 @@ impl Objects for SimStore {
     async fn put_if_absent(&self, key: &Key, body: Bytes) -> Result<Put, StoreError> {
         let path = self.path(key);
         self.request(format!("put {path}"), move |contents| {
-            if contents.objects.contains_key(&path) {
+            let overwrites = mutants::is(Mutant::PutOverwrites);
+            if contents.objects.contains_key(&path) && !overwrites {
                 return Ok(Put::Exists);
             }
             contents.objects.insert(path, body);
@@ -208,6 +210,7 @@ impl Objects for SimStore {
         let path = self.path(key);
         self.request(format!("delete {path}"), move |contents| {
             contents.objects.remove(&path);
+            contents.version += 1;
             Ok(())
         })
         .await

@@ -62,13 +62,14 @@ impl World {
             shared: Arc::new(Mutex::new(Shared::default())),
             clock: Arc::new(SimClock::default()),
             topic: Arc::new(Mutex::new(ends)),
+            reread_lost_files: rng.bool(),
         };
         Self {
             processes: vec![Process::start(outside.clone())],
             rng,
             faults,
             outside,
-            checker: Checker::default(),
+            checker: Checker::new(faults.losses),
             closing: false,
             trace: 0,
         }
@@ -252,7 +253,10 @@ impl World {
             && faults.losses
             && fate == Fate::Failed
         {
-            let loss = [Loss::Parts, Loss::Upload, Loss::Unsettled][self.rng.usize(..3)];
+            let losses = [Loss::Parts, Loss::Unsettled, Loss::Upload];
+            // An upload that is gone altogether is given up only where that is allowed.
+            let kinds = if self.outside.reread_lost_files { 3 } else { 2 };
+            let loss = losses[self.rng.usize(..kinds)];
             shared.lose(id, loss);
         }
         request.end(&mut shared.contents, fate);

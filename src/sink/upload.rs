@@ -22,6 +22,7 @@ use crate::checkpoint::driver::Event;
 use crate::checkpoint::slot::PendingFile;
 use crate::commit_log::{CommitLog, CommitLogError};
 use crate::ids::{CheckpointId, NextOffset, Split, SubtaskIndex};
+use crate::mutants::{self, Mutant};
 use crate::runtime::budget::Share;
 use crate::runtime::failure;
 use crate::runtime::retry::Patience;
@@ -142,6 +143,14 @@ impl Uploader {
                     committable,
                 });
             }
+            if mutants::is(Mutant::AckBeforeCommitLog) {
+                let _ = events.send(Event::Ack(Ack {
+                    subtask,
+                    checkpoint,
+                    next_offsets: next_offsets.clone(),
+                    files: pending.clone(),
+                }));
+            }
             failure::point(failure::CSV_PUT_BEFORE);
             let now = patience.clock.wall();
             for root in [Root::Output, Root::Dropped] {
@@ -152,6 +161,9 @@ impl Uploader {
                     .await?;
             }
             failure::point(failure::CSV_PUT_AFTER);
+            if mutants::is(Mutant::AckBeforeCommitLog) {
+                return Ok(());
+            }
             // Unheard only when the process is ending already.
             let _ = events.send(Event::Ack(Ack {
                 subtask,

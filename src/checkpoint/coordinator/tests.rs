@@ -5,6 +5,7 @@ const RHYTHM: Rhythm = Rhythm {
     interval: Duration::from_secs(60),
     min_pause: Duration::from_secs(10),
     timeout: Duration::from_secs(300),
+    retained: RETAINED_SLOTS,
 };
 
 fn seconds(s: u64) -> Duration {

@@ -1,0 +1,65 @@
+//! Ways to break the protocol on purpose. The simulation must notice each of them: one that it does
+//! not notice is a hole in the simulation. Nothing is ever broken outside of tests.
+
+/// One broken rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// A start leaves one slot out: the log is not dense.
+    StartLeavesASlotOut,
+    /// A start does not raise the generation.
+    GenerationIsKept,
+    /// A put to the log that succeeded counts at once.
+    NoLookAgain,
+    /// Start records do not carry pending files on.
+    PendingLeftOut,
+    /// Start records do not carry next offsets on: a third start reads from the beginning.
+    OffsetsLeftOut,
+    /// A refused put had succeeded if the slot found is of the same generation.
+    GenerationForNonce,
+    /// A put overwrites.
+    PutOverwrites,
+    /// Pruning takes the newest slot too.
+    NewestPruned,
+    /// Orphans are aborted also where the start record references them.
+    ReferencedAborted,
+    /// Orphans are aborted also where their generation is newer.
+    NewerAborted,
+    /// Files are finalized before the slot is put.
+    FinalizedBeforeSlot,
+    /// A start does not finalize what it has found.
+    NotRefinalized,
+    /// An ack comes before the commit log is written.
+    AckBeforeCommitLog,
+    /// The coordinator forgets the files of all acks but the last.
+    FilesForgotten,
+    /// Next offsets are taken a batch too late.
+    OffsetsTooHigh,
+    /// A barrier is taken while lost records are read again.
+    BarrierWhileRereading,
+    /// Lost files are read again without making sure that they stay invisible.
+    RereadWithoutAbort,
+    /// Lost files are given up without saying so in the log.
+    GivenUpInSilence,
+}
+
+#[cfg(not(test))]
+#[inline(always)]
+pub fn is(_mutant: Mutant) -> bool {
+    false
+}
+
+#[cfg(test)]
+thread_local! {
+    static NOW: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+pub fn is(mutant: Mutant) -> bool {
+    NOW.get() == Some(mutant)
+}
+
+/// From now on, on this thread.
+#[cfg(test)]
+pub fn set(mutant: Option<Mutant>) {
+    NOW.set(mutant);
+}
