@@ -106,6 +106,8 @@ impl Recovery<'_> {
         let lost = committer::finalize(self.stores, self.patience, pending).await?;
         failure::point(failure::REFINALIZE_AFTER);
         if !lost.is_empty() {
+            // A newer start may have given them up and aborted their uploads.
+            self.log.look_again(record).await?;
             self.give_up(&mut started, lost).await?;
         }
         self.settle_reread(&mut started).await?;

@@ -35,8 +35,8 @@ impl Faults {
     };
 }
 
-/// Choices with faults; some dozen checkpoints.
-const STEPS_WITH_FAULTS: usize = 1_500;
+/// Choices with faults; some checkpoints and starts.
+const STEPS_WITH_FAULTS: usize = 800;
 /// Choices after which a schedule without faults counts as stuck.
 const STEPS_TO_THE_END: usize = 60_000;
 const RIVALS: usize = 3;
