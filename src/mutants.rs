@@ -16,7 +16,8 @@ pub enum Mutant {
     OffsetsLeftOut,
     /// A refused put had succeeded if the slot found is of the same generation.
     GenerationForNonce,
-    /// A put overwrites.
+    /// A put overwrites. The simulation's store does that, so nothing else names it.
+    #[cfg(test)]
     PutOverwrites,
     /// Pruning takes the newest slot too.
     NewestPruned,

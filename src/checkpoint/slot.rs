@@ -304,6 +304,27 @@ pub mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let read = Slot::from_bytes(CheckpointId(7), &bytes);
+            proptest::prop_assert!(read.is_err());
+        }
+
+        #[test]
+        fn a_slot_with_one_byte_changed_is_refused_or_says_the_same(
+            place in proptest::num::usize::ANY, byte in proptest::num::u8::ANY
+        ) {
+            let slot = sample(7);
+            let mut bytes = slot.to_bytes().unwrap().to_vec();
+            let place = place % bytes.len();
+            bytes[place] = byte;
+            if let Ok(read) = Slot::from_bytes(CheckpointId(7), &bytes) {
+                proptest::prop_assert_eq!(read, slot);
+            }
+        }
+    }
+
     #[test]
     fn a_slot_edited_by_hand_is_refused() {
         let text = String::from_utf8(sample(7).to_bytes().unwrap().to_vec()).unwrap();

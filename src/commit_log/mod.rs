@@ -148,6 +148,13 @@ mod tests {
         assert_eq!(lines[0].s3_key, "s3://b/o/a.parquet");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = decode("u", &bytes);
+        }
+    }
+
     #[test]
     fn every_torn_csv_is_refused() {
         let body = encode(

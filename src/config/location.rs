@@ -144,6 +144,18 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic_and_what_it_reads_reads_back(
+            text in "(s3://|file://)?[a-z/ ~%.*?#-]{0,30}"
+        ) {
+            if let Ok(location) = text.parse::<Location>() {
+                let again = location.to_string().parse::<Location>();
+                proptest::prop_assert_eq!(again, Ok(location));
+            }
+        }
+    }
+
     #[test]
     fn overlapping_is_by_whole_segments() {
         let at = |text: &str| text.parse::<Location>().unwrap();

@@ -213,6 +213,22 @@ mod tests {
 
     proptest! {
         #[test]
+        fn no_footer_makes_the_reader_panic(offsets in ".{0,60}", number in ".{0,12}") {
+            let offsets = [offsets.clone(), format!(r#"[{{"topic":"t","partition":0,"offsets":"{offsets}"}}]"#)];
+            for offsets in offsets {
+                let values = [
+                    ("lineage.format_version", FORMAT_VERSION.to_owned()),
+                    ("lineage.job", JobId::random().to_string()),
+                    ("lineage.generation", number.clone()),
+                    ("lineage.checkpoint_id", number.clone()),
+                    ("lineage.offsets", offsets),
+                ];
+                let values = values.map(|(k, v)| KeyValue::new(k.to_owned(), v));
+                let _ = read(&values);
+            }
+        }
+
+        #[test]
         fn the_footer_holds_exactly_the_offsets_that_were_added(
             rows in prop::collection::vec((0u32..3, 0i64..200), 1..100)
         ) {

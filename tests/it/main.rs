@@ -22,6 +22,7 @@ mod partitions;
 mod refusals;
 mod schemas;
 mod stopping;
+mod store_faults;
 mod transactions;
 mod verify;
 mod waiting;

@@ -37,6 +37,12 @@ pub enum Fate {
     Hang,
     /// It waits until it is released, and is carried out then.
     Hold,
+    /// It is not carried out, and answered with this status and S3 error code.
+    Refuse(u16, &'static str),
+    /// It is not carried out, and the connection ends.
+    Reset,
+    /// It is carried out, and its answer ends in the middle.
+    CutAnswer,
 }
 
 type Judge = dyn FnMut(&Request) -> Fate + Send;
@@ -121,13 +127,19 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
     upstream.set_nodelay(true)?;
     client.set_nodelay(true)?;
     let lose_answer = Arc::new(AtomicBool::new(false));
+    let cut_answer = Arc::new(AtomicBool::new(false));
     let (mut from, mut to) = (upstream.try_clone()?, client.try_clone()?);
-    let lose = lose_answer.clone();
+    let (lose, cut) = (lose_answer.clone(), cut_answer.clone());
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             match from.read(&mut buffer) {
                 Ok(count) if count > 0 && !lose.load(Ordering::Relaxed) => {
+                    if cut.load(Ordering::Relaxed) {
+                        // A few bytes less than came.
+                        let _ = to.write_all(&buffer[..count.saturating_sub(10)]);
+                        break;
+                    }
                     if to.write_all(&buffer[..count]).is_err() {
                         break;
                     }
@@ -154,6 +166,19 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             }
+            Fate::Refuse(status, code) => {
+                io::copy(&mut requests.by_ref().take(length), &mut io::sink())?;
+                let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+                let mut client = client;
+                write!(
+                    client,
+                    "HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                )?;
+                continue;
+            }
+            Fate::Reset => break,
+            Fate::CutAnswer => cut_answer.store(true, Ordering::Relaxed),
             Fate::LoseAnswer => lose_answer.store(true, Ordering::Relaxed),
             Fate::Hang => {
                 shared.seen.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,97 @@
+//! S3 answers badly, through a proxy before the real one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::harness::proxy::{Fate, Proxy};
+use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::{Archive, Lineage, Random, Storage, Topic};
+
+/// A run through a proxy that treats every seventh request or so badly. It must not end before the
+/// topic does, and be exact.
+fn one_in_seven_is(fate: Fate) {
+    let mut random = Random::seeded();
+    let proxy = Proxy::judged_by(move |_| {
+        if random.between(0, 7) == 0 {
+            fate
+        } else {
+            Fate::Pass
+        }
+    });
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    let producing = topic.produce_slowly(40_000, 20_000);
+    let url = proxy.url();
+    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+    let flags = ["--checkpoint-interval", "200ms"];
+    let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
+    lineage.wait_until_it_says_times("checkpoint complete", 3);
+    producing.join().unwrap();
+    lineage.stop();
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    // A put whose answer is lost is done again, so an upload may have been opened twice.
+    assert_exact(&archive, &topic, Past::Killed);
+}
+
+#[test]
+fn internal_errors_of_the_store_cost_nothing() {
+    one_in_seven_is(Fate::Refuse(500, "InternalError"));
+}
+
+#[test]
+fn a_store_that_asks_to_slow_down_costs_nothing() {
+    one_in_seven_is(Fate::Refuse(503, "SlowDown"));
+}
+
+#[test]
+fn connections_that_are_cut_before_a_request_is_carried_out_cost_nothing() {
+    one_in_seven_is(Fate::Reset);
+}
+
+#[test]
+fn requests_that_are_done_and_reported_as_failed_are_done_once() {
+    one_in_seven_is(Fate::LoseAnswer);
+}
+
+#[test]
+fn answers_that_end_in_the_middle_cost_nothing() {
+    one_in_seven_is(Fate::CutAnswer);
+}
+
+/// For a while every request is refused like this.
+fn refused_for_a_while(status: u16, code: &'static str) {
+    let refusing = Arc::new(AtomicBool::new(false));
+    let judge = refusing.clone();
+    let proxy = Proxy::judged_by(move |_| {
+        if judge.load(Ordering::Relaxed) {
+            Fate::Refuse(status, code)
+        } else {
+            Fate::Pass
+        }
+    });
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    let producing = topic.produce_slowly(60_000, 20_000);
+    let url = proxy.url();
+    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+    let flags = ["--checkpoint-interval", "100ms"];
+    let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
+    lineage.wait_until_it_says("checkpoint complete");
+    refusing.store(true, Ordering::Relaxed);
+    lineage.wait_until_it_says("degraded");
+    assert!(lineage.log().contains(code), "{}", lineage.log());
+    refusing.store(false, Ordering::Relaxed);
+    lineage.wait_until_it_says("recovered");
+    producing.join().unwrap();
+    lineage.stop();
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Killed);
+}
+
+#[test]
+fn credentials_that_are_revoked_while_it_runs_are_waited_for() {
+    refused_for_a_while(403, "AccessDenied");
+}
+
+#[test]
+fn an_s3_bucket_that_is_gone_while_it_runs_is_waited_for() {
+    refused_for_a_while(404, "NoSuchBucket");
+}
