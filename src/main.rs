@@ -6,6 +6,7 @@ use lineage::cli::verify::Found;
 use lineage::config::Settings;
 use lineage::config::args::{Cli, Command};
 use lineage::jobs::JobError;
+use lineage::runtime::retry::with_causes;
 
 // Half the time of the system's allocator for batches that come and go.
 #[global_allocator]
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => match runtime.block_on(cli::verify::verify(*args)) {
             Ok(Found::Good) => ExitCode::SUCCESS,
             Ok(Found::Bad) => ExitCode::from(NOT_EXACT),
-            Err(error) => complain(COULD_NOT_LOOK, &format!("{error:#}")),
+            Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
         },
         Command::Checkpoints(command) => {
             looked(runtime.block_on(cli::checkpoints::checkpoints(command)))
@@ -61,15 +62,12 @@ fn main() -> ExitCode {
 fn looked(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(COULD_NOT_LOOK, &format!("{error:#}")),
+        Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
     }
 }
 
 fn job_failed(error: &JobError) -> ExitCode {
-    complain(
-        error.exit_code(),
-        &lineage::runtime::retry::with_causes(error),
-    )
+    complain(error.exit_code(), &with_causes(error))
 }
 
 /// The last word on standard error, also where log lines are filtered or JSON.

@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 use crate::checkpoint::slot::{Slot, SlotKind};
-use crate::config::args::{ArchiveArgs, CheckpointsCommand};
+use crate::config::args::{ArchiveArgs, CheckpointsCommand, SlotChoice};
 use crate::config::settings::Archive;
 use crate::ids::CheckpointId;
 use crate::store::Root;
@@ -32,9 +32,13 @@ pub async fn checkpoints(command: CheckpointsCommand) -> anyhow::Result<()> {
             let slots = slots(archive).await?;
             let held = slots.iter().map(|slot| slot.id.0);
             let (first, last) = (held.clone().min(), held.max());
+            let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
+            let id = match id {
+                SlotChoice::Latest => last,
+                SlotChoice::Number(id) => id,
+            };
             let slot = slots.iter().find(|slot| slot.id == CheckpointId(id));
             let slot = slot.with_context(|| {
-                let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
                 format!("slot {id} is not in the log, which holds {first} to {last}")
             })?;
             serde_json::to_string_pretty(slot)? + "\n"

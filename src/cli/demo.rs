@@ -40,6 +40,8 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 pub async fn demo(args: DemoArgs) -> Result<()> {
     let folder = Folder::create(&args.folder)?;
     let broker = MockCluster::new(1).context("the broker of the demo does not start")?;
+    // Lives as long as the process: a client that is still closing would report it as down.
+    let broker = Box::leak(Box::new(broker));
     broker
         .create_topic(TOPIC, PARTITIONS, 1)
         .context("the broker of the demo makes no topic")?;
@@ -138,6 +140,7 @@ fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
             bootstrap_servers: bootstrap_servers.to_owned(),
             group_id: "lineage-demo".into(),
             properties: Default::default(),
+            topic_ids: false,
         },
         topic: TOPIC.into(),
         discovery_interval: Duration::from_secs(60),

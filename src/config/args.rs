@@ -220,8 +220,9 @@ pub enum CheckpointsCommand {
     },
     /// One slot as it stands in the log, in JSON
     Show {
-        /// Its number
-        id: u64,
+        /// Its number, or `latest`
+        #[arg(value_parser = parse_slot)]
+        id: SlotChoice,
         #[command(flatten)]
         archive: ArchiveArgs,
     },
@@ -277,6 +278,23 @@ impl Cli {
             (None, Command::Verify(_) | Command::Checkpoints(_) | Command::Orphans(_)) => "warn",
         }
     }
+}
+
+/// A slot of the log.
+#[derive(Debug, Clone, Copy)]
+pub enum SlotChoice {
+    Latest,
+    Number(u64),
+}
+
+fn parse_slot(text: &str) -> Result<SlotChoice, String> {
+    if text == "latest" {
+        return Ok(SlotChoice::Latest);
+    }
+    let number = text.strip_prefix("chk-").unwrap_or(text).parse();
+    number
+        .map(SlotChoice::Number)
+        .map_err(|_| format!("'{text}' is no slot: give its number, or latest"))
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

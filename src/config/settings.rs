@@ -166,6 +166,7 @@ pub fn kafka(args: BrokerArgs, group_id: String) -> Result<KafkaSettings, Settin
         bootstrap_servers: args.kafka_bootstrap_servers,
         group_id,
         properties: properties(args.kafka_property)?,
+        topic_ids: true,
     })
 }
 

@@ -49,11 +49,21 @@ struct Run<'a> {
 
 /// Runs until the end of a bounded run, until a stop, or until the process must end.
 pub async fn run(settings: &Settings, env: Environment) -> Result<(), JobError> {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        topic = settings.topic,
+        brokers = settings.kafka.bootstrap_servers,
+        output = %settings.paths.output,
+        "starting"
+    );
     let mut stop = env.stop.clone();
     let run = tokio::select! {
         run = Run::start(settings, env) => run?,
         // Nothing has been read yet, so there is nothing to checkpoint.
-        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        _ = stop.wait_for(|stop| *stop) => {
+            tracing::info!("stopped before it had started: nothing was read or written");
+            return Ok(());
+        }
     };
     run.run_to_the_end().await
 }

@@ -127,7 +127,7 @@ fn look(cluster: &Cluster, topic: &str) -> Result<decide::Topic, ClusterError> {
     });
     Ok(decide::Topic {
         splits: with_marks.collect::<Result<_, ClusterError>>()?,
-        id: cluster.topic_id(topic),
+        id: cluster.topic_id(topic)?,
     })
 }
 

@@ -72,16 +72,17 @@ pub async fn discover(
         patience.clock.sleep(interval).await;
         let (cluster, name, seen) = (cluster.clone(), topic.clone(), known.clone());
         let look = tokio::task::spawn_blocking(move || {
-            (cluster.topic_id(&name), new_splits(&cluster, &name, &seen))
+            let id = cluster.topic_id(&name)?;
+            Ok::<_, ClusterError>((id, new_splits(&cluster, &name, &seen)?))
         });
         let now = patience.clock.monotonic();
         match look.await {
-            Ok((Some(is), _)) if topic_id.as_ref().is_some_and(|was| *was != is) => {
+            Ok(Ok((Some(is), _))) if topic_id.as_ref().is_some_and(|was| *was != is) => {
                 // Unheard only when the process is ending already.
                 let _ = events.send(Event::TopicMadeAgain { topic });
                 return;
             }
-            Ok((_, Ok(new))) => {
+            Ok(Ok((_, new))) => {
                 patience.health.well(DISCOVERY, now);
                 if new.is_empty() {
                     continue;
@@ -94,7 +95,7 @@ pub async fn discover(
                     return;
                 }
             }
-            Ok((_, Err(error))) => patience.health.failing(DISCOVERY, now, with_causes(&error)),
+            Ok(Err(error)) => patience.health.failing(DISCOVERY, now, with_causes(&error)),
             Err(error) => patience.health.failing(DISCOVERY, now, error.to_string()),
         }
     }

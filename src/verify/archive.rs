@@ -55,14 +55,15 @@ impl Archive {
             uploads.extend(open.into_iter().map(|upload| (root, upload)));
         }
         let (lines, bad_csvs) = lines(&Tree::open(&paths.commit_log, access)?).await?;
+        let written_at = newest.identity.clone();
         Ok(Self {
             newest,
             slots,
             lines,
             bad_csvs,
             uploads,
-            output: listed(&paths.output, access).await?,
-            dropped: listed(&paths.dropped, access).await?,
+            output: listed(&paths.output, access, &written_at.output).await?,
+            dropped: listed(&paths.dropped, access, &written_at.dropped).await?,
         })
     }
 
@@ -125,8 +126,12 @@ impl Archive {
 }
 
 /// The tree and its visible objects: hidden local files are on their way, not there.
-async fn listed(location: &Location, access: &S3Access) -> Result<(Tree, Vec<Entry>), StoreError> {
-    let tree = Tree::open(location, access)?;
+async fn listed(
+    location: &Location,
+    access: &S3Access,
+    written_at: &str,
+) -> Result<(Tree, Vec<Entry>), StoreError> {
+    let tree = Tree::open(location, access)?.written_at(written_at);
     let mut entries = tree.list().await?;
     entries.retain(|entry| !entry.name().starts_with('.'));
     Ok((tree, entries))

@@ -56,6 +56,11 @@ pub enum VerifyError {
     NoCheckpoints(String),
     #[error(transparent)]
     Slot(#[from] archive::SlotUnusable),
+    #[error(
+        "no line of the commit log is within --from and --to; it has lines of checkpoints {first} \
+         to {last}"
+    )]
+    NothingSelected { first: u64, last: u64 },
     #[error("--check-kafka: {0}")]
     Kafka(String),
     #[error("a task of the check ended too early: {0}")]
@@ -73,6 +78,15 @@ impl Verify {
     pub async fn run(&self, watcher: &dyn Watcher) -> Result<Report, VerifyError> {
         let archive = Archive::look(&self.paths, &self.s3).await?;
         let job = archive.newest.job.clone();
+        if !self.selection.is_everything()
+            && !archive.lines.iter().any(|line| self.selection.holds(line))
+        {
+            let ids = archive.lines.iter().map(|line| line.checkpoint_id.0);
+            return Err(VerifyError::NothingSelected {
+                first: ids.clone().min().unwrap_or(0),
+                last: ids.max().unwrap_or(0),
+            });
+        }
         let entries = archive.parts(&self.selection);
         watcher.files(entries.len() as u64);
         let concurrency = if self.deep { DECODERS } else { CONCURRENCY };
@@ -97,8 +111,11 @@ impl Verify {
         }
         drop(read);
         let mut report = judge::judge(&archive, facts, &self.selection);
-        if let Some(kafka) = &self.kafka {
-            let (settings, missing) = (kafka.clone(), report.missing());
+        let missing = report.missing();
+        if let Some(kafka) = &self.kafka
+            && !missing.is_empty()
+        {
+            let settings = kafka.clone();
             let delivered =
                 tokio::task::spawn_blocking(move || kafka::look(&settings, missing)).await?;
             report.set_delivered(delivered.map_err(VerifyError::Kafka)?);

@@ -142,14 +142,13 @@ impl Report {
         );
         let _ = writeln!(text, "{}\n", self.table());
         for partition in &self.partitions {
-            let split = &partition.split;
-            list(
-                &mut text,
-                &format!("lost in {split}"),
-                &ranges(&partition.lost()),
-            );
-            let twice = ranges(&partition.duplicates);
-            list(&mut text, &format!("twice in {split}"), &twice);
+            for (what, offsets) in [
+                ("lost", &partition.lost()),
+                ("twice", &partition.duplicates),
+            ] {
+                let title = format!("{what} in {}, ranges of offsets", partition.split);
+                list(&mut text, &title, &ranges(offsets));
+            }
         }
         let lines = self.lines_without_file.iter().map(|line| {
             let state = match line.state {
@@ -226,8 +225,12 @@ impl Report {
             pending => format!(", {pending} more in files that become visible next"),
         };
         if self.is_exact() {
+            let but = match self.files_without_line.len() {
+                0 => String::new(),
+                files => format!("; but {files} files are in no commit log"),
+            };
             return format!(
-                "Exact: {rows} rows and {dropped} dropped records, every offset once{pending}.\n"
+                "Exact: {rows} rows and {dropped} dropped records, every offset once{pending}{but}.\n"
             );
         }
         let lost = sum(|p| p.lost().len());

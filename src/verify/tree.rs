@@ -18,6 +18,8 @@ pub struct Tree {
     store: Arc<dyn ObjectStore>,
     prefix: Option<Path>,
     location: Location,
+    /// What the archive's own URLs begin with: where it was written, which a copy is not.
+    written_at: String,
 }
 
 #[derive(Debug, Clone)]
@@ -51,11 +53,20 @@ impl Tree {
             store,
             prefix,
             location: location.clone(),
+            written_at: location.to_string(),
         })
     }
 
+    pub fn written_at(self, url: &str) -> Self {
+        Self {
+            written_at: url.to_owned(),
+            ..self
+        }
+    }
+
+    /// As the commit log names it.
     pub fn url(&self, key: &str) -> String {
-        format!("{}/{key}", self.location)
+        format!("{}/{key}", self.written_at)
     }
 
     /// Every object below the root.
@@ -93,6 +104,6 @@ impl Tree {
     }
 
     fn failed(&self, entry: &Entry, error: object_store::Error) -> StoreError {
-        StoreError::unavailable("reading", self.url(&entry.key), error)
+        StoreError::unavailable("reading", format!("{}/{}", self.location, entry.key), error)
     }
 }

@@ -9,6 +9,7 @@ use clap::Parser;
 use lineage::clock::{Clock, EpochMillis, SystemClock};
 use lineage::config::Settings;
 use lineage::config::args::{Cli, Command};
+use lineage::jobs::JobError;
 use lineage::jobs::lineage::{Environment, run};
 use lineage::runtime::health::Health;
 use lineage::runtime::progress::Progress;
@@ -45,7 +46,7 @@ fn millis(rfc3339: &str) -> i64 {
         .timestamp_millis()
 }
 
-fn settings(archive: &Archive, topic: &Topic) -> Settings {
+fn settings(archive: &Archive, topic: &Topic, interval: &str) -> Settings {
     let flag = |root: Root| format!("--{}", root.setting().to_lowercase().replace('_', "-"));
     let mut args = vec!["lineage".to_owned(), "run".to_owned()];
     for root in Root::ALL {
@@ -55,7 +56,7 @@ fn settings(archive: &Archive, topic: &Topic) -> Settings {
         ("--kafka-bootstrap-servers", kafka::servers()),
         ("--kafka-topic", topic.name.clone()),
         ("--kafka-group-id", topic.name.clone()),
-        ("--checkpoint-interval", "1h".to_owned()),
+        ("--checkpoint-interval", interval.to_owned()),
         ("--parallelism", "1".to_owned()),
     ];
     args.extend(
@@ -69,54 +70,83 @@ fn settings(archive: &Archive, topic: &Topic) -> Settings {
     }
 }
 
+/// The job in a thread of this process, with a clock that the test turns.
+struct Turned {
+    clock: Arc<TurnedClock>,
+    progress: Arc<Progress>,
+    stop: watch::Sender<bool>,
+    job: std::thread::JoinHandle<Result<(), JobError>>,
+}
+
+impl Turned {
+    fn start(archive: &Archive, topic: &Topic, interval: &str, wall: &str) -> Self {
+        let clock = Arc::new(TurnedClock {
+            wall: AtomicI64::new(millis(wall)),
+            real: SystemClock::new(),
+        });
+        let progress = Arc::new(Progress::default());
+        let (stop, stopped) = watch::channel(false);
+        let environment = Environment {
+            patience: Patience {
+                clock: clock.clone(),
+                health: Arc::new(Health::default()),
+            },
+            progress: progress.clone(),
+            stop: stopped,
+        };
+        let settings = settings(archive, topic, interval);
+        let job = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(run(&settings, environment))
+        });
+        Self {
+            clock,
+            progress,
+            stop,
+            job,
+        }
+    }
+
+    fn turn_to(&self, wall: &str) {
+        self.clock.wall.store(millis(wall), Ordering::Relaxed);
+    }
+
+    fn wait_until_consumed(&self, count: u64) {
+        wait_for(&format!("{count} rows"), LONG, || {
+            assert!(!self.job.is_finished(), "the job has ended");
+            (self.progress.consumed() == count).then_some(())
+        });
+    }
+
+    fn stop(self) {
+        self.stop.send_replace(true);
+        self.job.join().unwrap().unwrap();
+    }
+}
+
+/// The folders of the output, in order.
+fn folders(archive: &Archive) -> Vec<String> {
+    let keys = archive.keys(Root::Output);
+    let folder = |key: &String| key.rsplit_once('/').unwrap().0.to_owned();
+    keys.iter().map(folder).collect()
+}
+
 #[test]
 fn rows_on_both_sides_of_a_full_hour_go_to_two_files_of_one_checkpoint() {
     let archive = Archive::new(Storage::Local);
     let topic = Topic::create(2);
-    let clock = Arc::new(TurnedClock {
-        wall: AtomicI64::new(millis("2026-12-31T23:59:59.999Z")),
-        real: SystemClock::new(),
-    });
-    let progress = Arc::new(Progress::default());
-    let (stop, stopped) = watch::channel(false);
-    let environment = Environment {
-        patience: Patience {
-            clock: clock.clone(),
-            health: Arc::new(Health::default()),
-        },
-        progress: progress.clone(),
-        stop: stopped,
-    };
-    let settings = settings(&archive, &topic);
-    let job = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(run(&settings, environment))
-    });
-    let consumed = |count: u64| {
-        wait_for(&format!("{count} rows"), LONG, || {
-            assert!(!job.is_finished(), "the job has ended");
-            (progress.consumed() == count).then_some(())
-        });
-    };
+    let job = Turned::start(&archive, &topic, "1h", "2026-12-31T23:59:59.999Z");
     topic.produce(100);
-    consumed(100);
-    clock
-        .wall
-        .store(millis("2027-01-01T00:00:00.000Z"), Ordering::Relaxed);
+    job.wait_until_consumed(100);
+    job.turn_to("2027-01-01T00:00:00.000Z");
     topic.produce(60);
-    consumed(160);
-    stop.send_replace(true);
-    job.join().unwrap().unwrap();
+    job.wait_until_consumed(160);
+    job.stop();
 
     let report = assert_exact(&archive, &topic, Past::Calm);
     assert_eq!(report["files"], 2);
-    let folders: Vec<_> = archive
-        .keys(Root::Output)
-        .iter()
-        .map(|key| key.rsplit_once('/').unwrap().0.to_owned())
-        .collect();
     assert_eq!(
-        folders,
+        folders(&archive),
         [
             "year=2026/month=12/day=31/hour=23",
             "year=2027/month=01/day=01/hour=00"
@@ -132,4 +162,33 @@ fn rows_on_both_sides_of_a_full_hour_go_to_two_files_of_one_checkpoint() {
             .all(|l| l.starts_with("1,file:///") && l.ends_with(&time)),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_clock_that_jumps_an_hour_back_and_forth_holds_up_no_checkpoint_and_costs_no_record() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(2);
+    let job = Turned::start(&archive, &topic, "100ms", "2026-06-01T12:30:00Z");
+    let mut consumed = 0;
+    for wall in [
+        "2026-06-01T11:30:00Z",
+        "2026-06-01T13:30:00Z",
+        "2026-06-01T12:30:00Z",
+    ] {
+        topic.produce(100);
+        consumed += 100;
+        job.wait_until_consumed(consumed);
+        job.turn_to(wall);
+        let before = archive.slot_ids().last().copied().unwrap_or(0);
+        wait_for("three more checkpoints", LONG, || {
+            (archive.slot_ids().last() >= Some(&(before + 3))).then_some(())
+        });
+    }
+    job.stop();
+    assert_exact(&archive, &topic, Past::Calm);
+    let hours = folders(&archive);
+    for hour in ["hour=11", "hour=12", "hour=13"] {
+        let folder = format!("year=2026/month=06/day=01/{hour}");
+        assert!(hours.contains(&folder), "{folder} is not in {hours:?}");
+    }
 }

@@ -45,3 +45,20 @@ fn a_bounded_run_ends_behind_a_tail_of_markers_and_aborted_records_without_lag()
     assert_eq!(committed, [rdkafka::Offset::Offset(301 + 5 * 101); 4]);
     assert_exact(&archive, &topic, Past::Calm);
 }
+
+#[test]
+fn a_bounded_run_ends_before_a_transaction_that_is_open_and_the_next_one_archives_it() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(2);
+    let transactions = topic.transactions();
+    transactions.run(100, true);
+    let open = transactions.begin(50);
+    let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
+    lineage.ends_within(Duration::from_secs(30), 0);
+    assert_eq!(archive.next_offsets(), [101; 2]);
+    transactions.end(open, true);
+    let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
+    lineage.ends_within(Duration::from_secs(30), 0);
+    assert_eq!(archive.next_offsets(), [152; 2]);
+    assert_exact(&archive, &topic, Past::Calm);
+}

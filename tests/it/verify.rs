@@ -208,7 +208,6 @@ fn of_selected_checkpoints_only_those_are_judged() {
         (&["--to", "1"], 300),
         (&["--from", "3", "--to", "3"], 300),
         (&["--from", "2026-01-01T00:00:00"], 900),
-        (&["--to", "2026-01-01T00:00:00"], 0),
     ] {
         let (code, report) = verify(&archive, flags);
         assert_eq!(code, 0, "{flags:?}: {report}");
@@ -217,6 +216,39 @@ fn of_selected_checkpoints_only_those_are_judged() {
             rows,
             "{flags:?}"
         );
+    }
+}
+
+#[test]
+fn a_selection_of_nothing_proves_nothing() {
+    let (archive, _) = archived(Storage::Local);
+    for flags in [
+        &["--to", "2026-01-01T00:00:00"][..],
+        &["--from", "77"],
+        &["--from", "3", "--to", "1"],
+    ] {
+        let output = looking(&archive, &[&["verify"], flags].concat());
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("lines of checkpoints 1 to 5"), "{said}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_whole_archive_at_another_place_is_exact_too() {
+    let (archive, _) = archived(Storage::Local);
+    let copy = Archive::new(Storage::Local);
+    for root in Root::ALL {
+        for key in archive.keys(root) {
+            let to = copy.mirror(root).join(&key);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(archive.mirror(root).join(&key), to).unwrap();
+        }
+    }
+    let report = is_exact(&copy);
+    assert_eq!(sum(&report, "rows"), 810);
+    for nothing in ["lines_without_file", "files_without_line"] {
+        assert_eq!(report[nothing], json!([]), "{nothing}");
     }
 }
 

@@ -70,8 +70,12 @@ impl Cluster {
     }
 
     /// Kafka's own id of the topic, where it has one.
-    pub fn topic_id(&self, topic: &str) -> Option<String> {
-        native::topic_id(&self.consumer, topic, TIMEOUT)
+    pub fn topic_id(&self, topic: &str) -> Result<Option<String>, ClusterError> {
+        if !self.settings.topic_ids {
+            return Ok(None);
+        }
+        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        native::topic_id(&self.consumer, topic, TIMEOUT).ok_or_else(|| self.unreachable(timed_out))
     }
 
     /// The cluster's own id.

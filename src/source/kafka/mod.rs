@@ -19,6 +19,8 @@ pub struct KafkaSettings {
     pub group_id: String,
     /// Handed to librdkafka as they are; what the protocol owns has been refused before.
     pub properties: BTreeMap<String, String>,
+    /// Whether the brokers can be asked for the topic's id; librdkafka's mock does not answer.
+    pub topic_ids: bool,
 }
 
 /// Properties that exactly-once rests on, and why nobody else may set them.

@@ -163,10 +163,17 @@ impl Drop for Messages {
     }
 }
 
-/// Kafka's own id of a topic, which a topic that was deleted and made again does not share. `None`
-/// where the brokers are too old to have ids, or do not answer within `timeout`.
-pub fn topic_id(consumer: &KafkaConsumer, topic: &str, timeout: Duration) -> Option<String> {
-    let topic = CString::new(topic).ok()?;
+/// Kafka's own id of a topic, which a topic that was deleted and made again does not share:
+/// `Some(None)` where the brokers are too old to have ids, `None` when there is no answer within
+/// `timeout`.
+pub fn topic_id(
+    consumer: &KafkaConsumer,
+    topic: &str,
+    timeout: Duration,
+) -> Option<Option<String>> {
+    let Ok(topic) = CString::new(topic) else {
+        return Some(None);
+    };
     let mut names = [topic.as_ptr()];
     let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client outlives the call. Collection, options and queue are ours from their
@@ -182,10 +189,11 @@ pub fn topic_id(consumer: &KafkaConsumer, topic: &str, timeout: Duration) -> Opt
         rd::rd_kafka_AdminOptions_set_request_timeout(options, timeout, ptr::null_mut(), 0);
         rd::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = rd::rd_kafka_queue_poll(queue, timeout);
-        let id = described_id(event);
-        if !event.is_null() {
+        let id = (!event.is_null()).then(|| {
+            let id = described_id(event);
             rd::rd_kafka_event_destroy(event);
-        }
+            id
+        });
         rd::rd_kafka_queue_destroy(queue);
         rd::rd_kafka_AdminOptions_destroy(options);
         rd::rd_kafka_TopicCollection_destroy(topics);
@@ -194,13 +202,13 @@ pub fn topic_id(consumer: &KafkaConsumer, topic: &str, timeout: Duration) -> Opt
 }
 
 /// # Safety
-/// `event` is null or alive.
+/// `event` is alive.
 unsafe fn described_id(event: *mut rd::rd_kafka_event_t) -> Option<String> {
     let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     // SAFETY: librdkafka's getters answer null, or a part of the event; each is looked at before
     // it is used. One topic was asked for, so the first description is its.
     unsafe {
-        if event.is_null() || rd::rd_kafka_event_error(event) != ok {
+        if rd::rd_kafka_event_error(event) != ok {
             return None;
         }
         let result = rd::rd_kafka_event_DescribeTopics_result(event);

@@ -120,3 +120,44 @@ proptest! {
         prop_assert_eq!(decoded.rows.map_or(0, |r| r.num_rows()), decoded.good.len());
     }
 }
+
+/// Changes, inserts or removes a few bytes.
+fn mutate(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
+    for _ in 0..rng.usize(0..4) {
+        let place = rng.usize(0..=bytes.len());
+        match rng.u8(0..4) {
+            0 if place < bytes.len() => bytes[place] = rng.u8(..),
+            1 if place < bytes.len() => drop(bytes.remove(place)),
+            2 => bytes.truncate(place),
+            _ => bytes.insert(place, rng.u8(..)),
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn of_ten_million_mutated_records_every_one_comes_out_once() {
+    let mut rng = fastrand::Rng::with_seed(42);
+    let mut decoder = decoder();
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..10_000 {
+        let records = (0..1_000).map(|n| {
+            let mut bytes = event("0123456789abcdef", n);
+            mutate(&mut rng, &mut bytes);
+            Some(bytes)
+        });
+        let batch = VecBatch::new(records.collect::<Vec<_>>());
+        let decoded = decoder.decode(&batch).unwrap();
+        let mut places = decoded.good.clone();
+        places.extend(decoded.bad.iter().map(|(place, _)| *place));
+        places.sort_unstable();
+        assert!(places.into_iter().eq(0..1_000));
+        good += decoded.good.len();
+        bad += decoded.bad.len();
+    }
+    assert_eq!(good + bad, 10_000_000);
+    assert!(
+        good > 2_000_000 && bad > 2_000_000,
+        "{good} good, {bad} bad"
+    );
+}

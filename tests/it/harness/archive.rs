@@ -245,7 +245,9 @@ impl Archive {
     }
 
     /// Keys of the open uploads of this test. Of the whole S3 bucket and sorted out here, because
-    /// MinIO finds none by a prefix that is not a whole key.
+    /// MinIO finds none by a prefix that is not a whole key. What it lists so is a list in its memory,
+    /// in which an upload stays whose completion was carried out for a client that was gone by then;
+    /// asked for one key it looks at its disks.
     fn open_uploads(&self) -> Vec<String> {
         let place = format!("it/{}", s3_bucket());
         let listed = mc(&["ls", "--json", "--incomplete", "--recursive", &place]);
@@ -253,7 +255,11 @@ impl Archive {
             let entry: Value = serde_json::from_str(line).unwrap();
             entry["key"].as_str().unwrap().to_owned()
         });
-        keys.filter(|key| key.starts_with(&self.prefix)).collect()
+        let own = keys.filter(|key| key.starts_with(&self.prefix));
+        own.filter(|key| {
+            !mc(&["ls", "--json", "--incomplete", &format!("{place}/{key}")]).is_empty()
+        })
+        .collect()
     }
 
     /// What is on its way and not visible: open uploads, hidden files.

@@ -421,6 +421,12 @@ impl Transactions {
     /// Produces so many records to each partition in one transaction. Aborted ones are in Kafka
     /// too, and expected nowhere.
     pub fn run(&self, per_partition: usize, commit: bool) {
+        let delivered = self.begin(per_partition);
+        self.end(delivered, commit);
+    }
+
+    /// The same without the end of the transaction.
+    pub fn begin(&self, per_partition: usize) -> Vec<Delivered> {
         let mut state = self.topic.lock();
         self.sender.0.begin_transaction().unwrap();
         for place in 0..state.next.len() {
@@ -432,10 +438,13 @@ impl Transactions {
                 state.next[place] += 1;
             }
         }
-        let delivered = self.sender.flush();
+        self.sender.flush()
+    }
+
+    pub fn end(&self, delivered: Vec<Delivered>, commit: bool) {
         if commit {
             self.sender.0.commit_transaction(LONG).unwrap();
-            state.delivered.extend(delivered);
+            self.topic.lock().delivered.extend(delivered);
         } else {
             self.sender.0.abort_transaction(LONG).unwrap();
         }
