@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bound::Bound;
 use super::location::Location;
-use crate::verify::Bound;
 
 #[derive(Debug, Parser)]
 #[command(name = "lineage", version, about, long_about = None)]

@@ -1,6 +1,7 @@
 //! Settings: as typed ([`args`]) and as resolved and checked ([`settings`]).
 
 pub mod args;
+pub mod bound;
 pub mod location;
 pub mod settings;
 

@@ -87,8 +87,16 @@ impl LocalStore {
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let result = tokio::task::spawn_blocking(move || work(&store)).await;
-        result.unwrap_or_else(|e| Err(StoreError::unavailable("working on", self.url_of(""), e)))
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(result) => result,
+            // The process is ending: nobody is to be told that this failed.
+            Err(error) if error.is_cancelled() => std::future::pending().await,
+            Err(error) => Err(StoreError::unavailable(
+                "working on",
+                self.url_of(""),
+                error,
+            )),
+        }
     }
 
     fn put_if_absent_blocking(&self, key: &Key, body: &[u8]) -> Result<Put, StoreError> {

@@ -29,7 +29,7 @@ use archive::Archive;
 use judge::{Facts, Part};
 use part::{PartError, Unreadable};
 pub use report::Report;
-pub use selection::{Bound, Selection};
+pub use selection::Selection;
 
 /// Requests under way at once.
 const CONCURRENCY: usize = 32;

@@ -1,35 +1,7 @@
 //! Which checkpoints are looked at: from one to another, by number or by time.
 
-use std::str::FromStr;
-use std::time::UNIX_EPOCH;
-
 use crate::commit_log::Line;
-use crate::ids::CheckpointId;
-
-/// An end of the range; both ends are included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    Checkpoint(CheckpointId),
-    /// Of the commit log's timestamps, milliseconds since 1970.
-    Time(i64),
-}
-
-impl FromStr for Bound {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(id) = text.strip_prefix("chk-").unwrap_or(text).parse() {
-            return Ok(Self::Checkpoint(CheckpointId(id)));
-        }
-        let help = "give a checkpoint such as 17, or a time in UTC such as 2026-11-21T07:00:00";
-        let time = humantime::parse_rfc3339_weak(text)
-            .map_err(|_| format!("'{text}' is neither checkpoint nor time; {help}"))?;
-        let since = time.duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?;
-        i64::try_from(since.as_millis())
-            .map(Self::Time)
-            .map_err(|_| format!("'{text}' is too far away; {help}"))
-    }
-}
+use crate::config::bound::Bound;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Selection {
@@ -58,14 +30,7 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bound_is_a_checkpoint_or_a_time() {
-        assert_eq!("17".parse(), Ok(Bound::Checkpoint(CheckpointId(17))));
-        assert_eq!("chk-17".parse(), Ok(Bound::Checkpoint(CheckpointId(17))));
-        assert_eq!("1970-01-01T00:00:02".parse(), Ok(Bound::Time(2_000)));
-        assert!("yesterday".parse::<Bound>().is_err());
-    }
+    use crate::ids::CheckpointId;
 
     #[test]
     fn both_ends_are_included() {
