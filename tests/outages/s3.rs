@@ -27,6 +27,9 @@ fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
         (archived(archive) == end).then_some(())
     });
     lineage.stop();
+    // Uploads whose opening was carried out long after its answer had been given up stay open: a
+    // process never aborts its own. The next start does.
+    Lineage::run(archive, topic, &["--bounded", "--reread-lost-files"]);
     assert_exact(archive, topic, Past::Killed);
 }
 
