@@ -19,6 +19,8 @@ pub enum Mutant {
     /// A put overwrites. The simulation's store does that, so nothing else names it.
     #[cfg(test)]
     PutOverwrites,
+    /// A newest slot that cannot be used is passed over for an older one.
+    OlderSlotUsed,
     /// Pruning takes the newest slot too.
     NewestPruned,
     /// Orphans are aborted also where the start record references them.
@@ -27,6 +29,12 @@ pub enum Mutant {
     NewerAborted,
     /// Files are finalized before the slot is put.
     FinalizedBeforeSlot,
+    /// Next offsets are committed to Kafka before the slot is put.
+    OffsetsCommittedFirst,
+    /// A process that is fenced aborts its own uploads before it ends.
+    OwnUploadsAborted,
+    /// A commit log that is ahead of the checkpoint log is not looked for.
+    CommitLogAheadIgnored,
     /// A start does not finalize what it has found.
     NotRefinalized,
     /// An ack comes before the commit log is written.

@@ -36,6 +36,8 @@ pub struct Owner {
     pub nonce: Nonce,
     pub identity: JobIdentity,
     pub topic_id: Option<String>,
+    /// Where the archive of each split begins.
+    pub begins: BTreeMap<Split, NextOffset>,
 }
 
 impl Owner {
@@ -51,6 +53,7 @@ impl Owner {
             .iter()
             .map(|(split, &next_offset)| SplitOffset {
                 split: split.clone(),
+                begin: self.begins.get(split).copied().unwrap_or(next_offset),
                 next_offset,
             });
         Slot {
@@ -182,6 +185,7 @@ impl Coordinator {
     pub fn add_splits(&mut self, splits: &[(Split, NextOffset)]) {
         for (split, begin) in splits {
             self.next_offsets.entry(split.clone()).or_insert(*begin);
+            self.owner.begins.entry(split.clone()).or_insert(*begin);
         }
     }
 

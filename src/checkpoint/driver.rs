@@ -196,7 +196,17 @@ impl Driver {
         if mutants::is(Mutant::FinalizedBeforeSlot) {
             let _ = committer::finalize(&self.stores, &self.patience, &slot.pending).await;
         }
-        match self.log.append(&slot).await? {
+        if mutants::is(Mutant::OffsetsCommittedFirst) {
+            self.offsets.commit(self.coordinator.next_offsets()).await;
+        }
+        let appended = self.log.append(&slot).await;
+        if mutants::is(Mutant::OwnUploadsAborted) && !matches!(appended, Ok(Appended::Confirmed)) {
+            for file in &slot.pending {
+                let store = self.stores.part_files(file.root);
+                let _ = store.abort(&file.committable.upload).await;
+            }
+        }
+        match appended? {
             Appended::Confirmed => {}
             Appended::Taken(by) => {
                 return Err(fenced(by.id, by.generation, slot.generation).into());

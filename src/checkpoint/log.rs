@@ -91,9 +91,16 @@ impl CheckpointLog {
     pub async fn newest(&self) -> Result<Option<Slot>, LogError> {
         let mut missing = None;
         loop {
-            let Some(&id) = self.ids().await?.last() else {
+            let ids = self.ids().await?;
+            let Some(&id) = ids.last() else {
                 return Ok(None);
             };
+            if mutants::is(Mutant::OlderSlotUsed)
+                && let [.., older, _] = ids[..]
+                && self.read(id).await.is_err()
+            {
+                return self.read(older).await;
+            }
             if let Some(slot) = self.read(id).await? {
                 return Ok(Some(slot));
             }

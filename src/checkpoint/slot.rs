@@ -42,6 +42,8 @@ pub enum SlotKind {
 pub struct SplitOffset {
     #[serde(flatten)]
     pub split: Split,
+    /// Where the archive of this split begins: everything from here to the next offset is in it.
+    pub begin: NextOffset,
     pub next_offset: NextOffset,
 }
 
@@ -240,6 +242,7 @@ pub mod tests {
             written_at: 1,
             next_offsets: vec![SplitOffset {
                 split: split.clone(),
+                begin: NextOffset(0),
                 next_offset: NextOffset(43),
             }],
             pending: vec![PendingFile {

@@ -22,6 +22,7 @@ use crate::config::location::Location;
 use crate::config::settings::Paths;
 use crate::config::{DEFAULT_SCHEMA, Settings};
 use crate::jobs::lineage::{self, Environment};
+use crate::sink::parquet::Compression;
 use crate::source::kafka::KafkaSettings;
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::InputSchema;
@@ -167,6 +168,7 @@ fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
         parallelism: 2,
         schema: InputSchema::parse(DEFAULT_SCHEMA)?,
         max_file_size: 128 << 20,
+        compression: Compression::Zstd,
         upload_buffer: 64 << 20,
         bounded: false,
         allow_lost_offsets: false,

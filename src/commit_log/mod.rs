@@ -32,8 +32,15 @@ pub enum CommitLogError {
     Conflict { url: String },
     #[error("the lines of {url} could not be written as CSV: {source}")]
     Encode { url: String, source: csv::Error },
-    #[error("{url} is not a commit log: {source}")]
+    #[error(
+        "{url} is not a commit log: {source}. A commit log is never changed after it was written: \
+         restore it from a copy of the store"
+    )]
     Malformed { url: String, source: csv::Error },
+    #[error(
+        "{url} is gone, though its checkpoint is complete: restore it from a copy of the store"
+    )]
+    Gone { url: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -84,6 +91,30 @@ impl CommitLog {
             Ok(())
         } else {
             Err(CommitLogError::Conflict { url })
+        }
+    }
+
+    pub fn url(&self, checkpoint: CheckpointId, subtask: SubtaskIndex, root: Root) -> String {
+        self.objects.url(&key(checkpoint, subtask, root))
+    }
+
+    /// The lines of a CSV that must be there.
+    pub async fn read(
+        &self,
+        checkpoint: CheckpointId,
+        subtask: SubtaskIndex,
+        root: Root,
+    ) -> Result<Vec<Line>, CommitLogError> {
+        let key = key(checkpoint, subtask, root);
+        let url = self.objects.url(&key);
+        let body = self
+            .patience
+            .insist("reading the commit log", || self.objects.get(&key))
+            .await;
+        match body {
+            Ok(body) => decode(&url, &body),
+            Err(StoreError::NotFound { .. }) => Err(CommitLogError::Gone { url }),
+            Err(error) => Err(error.into()),
         }
     }
 }

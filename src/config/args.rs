@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bound::Bound;
 use super::location::Location;
+use crate::sink::parquet::Compression;
 
 #[derive(Debug, Parser)]
 #[command(name = "lineage", version, about, long_about = None)]
@@ -100,6 +101,10 @@ pub struct RunArgs {
     /// A file that reaches this size is closed before its checkpoint
     #[arg(long, env = "MAX_FILE_SIZE", default_value = "128MiB", value_parser = parse_size)]
     pub max_file_size: usize,
+
+    /// How the columns of a Parquet file are compressed
+    #[arg(long, env = "PARQUET_COMPRESSION", value_enum, default_value = "zstd")]
+    pub parquet_compression: Compression,
 
     /// Encoded bytes that may wait for the store before reading pauses
     #[arg(long, env = "UPLOAD_BUFFER", default_value = "64MiB", value_parser = parse_size)]

@@ -9,6 +9,7 @@ use super::DEFAULT_SCHEMA;
 use super::args::{ArchiveArgs, BrokerArgs, PathArgs, RunArgs, S3Args};
 use super::location::Location;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
+use crate::sink::parquet::Compression;
 use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::{InputSchema, SchemaError};
@@ -29,6 +30,7 @@ pub struct Settings {
     pub schema: InputSchema,
     /// Bytes.
     pub max_file_size: usize,
+    pub compression: Compression,
     /// Bytes.
     pub upload_buffer: usize,
     pub bounded: bool,
@@ -95,6 +97,7 @@ impl TryFrom<RunArgs> for Settings {
             parallelism: args.parallelism,
             schema: schema(args.avro_schema)?,
             max_file_size: args.max_file_size,
+            compression: args.parquet_compression,
             upload_buffer: args.upload_buffer,
             bounded: args.bounded,
             allow_lost_offsets: args.allow_lost_offsets,

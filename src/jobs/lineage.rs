@@ -214,6 +214,7 @@ impl<'a> Run<'a> {
                 generation: self.started.owner.generation,
                 subtask: index,
                 roll_size: self.settings.max_file_size,
+                compression: self.settings.compression,
             };
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())
         };

@@ -38,6 +38,8 @@ pub struct Plan {
     pub generation: Generation,
     /// Of all splits, those never seen before from their earliest record.
     pub next_offsets: BTreeMap<Split, NextOffset>,
+    /// Where the archive of each of them begins.
+    pub begins: BTreeMap<Split, NextOffset>,
     pub pending: Vec<PendingFile>,
     /// Lost files that an earlier start has given up, and whose records are not archived again yet.
     pub reread: Vec<PendingFile>,
@@ -127,12 +129,14 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
             .splits
             .iter()
             .map(|(split, held)| (split.clone(), held.earliest));
+        let next_offsets: BTreeMap<_, _> = earliest.collect();
         return Ok(Plan {
             id: CheckpointId(0),
             job: None,
             topic_id: facts.topic.id.clone(),
             generation: Generation::FIRST,
-            next_offsets: earliest.collect(),
+            begins: next_offsets.clone(),
+            next_offsets,
             pending: Vec::new(),
             reread: Vec::new(),
             lost: Vec::new(),
@@ -154,7 +158,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     let saved: BTreeMap<_, _> = newest
         .next_offsets
         .iter()
-        .map(|saved| (&saved.split, saved.next_offset))
+        .map(|saved| (&saved.split, saved))
         .collect();
     if let Some(split) = saved.keys().find(|split| !splits.contains_key(split))
         && !facts.allow_lost_offsets
@@ -163,12 +167,14 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
             split: (*split).clone(),
         });
     }
-    let mut next_offsets = BTreeMap::new();
+    let (mut next_offsets, mut begins) = (BTreeMap::new(), BTreeMap::new());
     let mut lost = Vec::new();
     for (split, &held) in splits {
-        let from = match saved.get(split) {
-            Some(_) if same == Some(false) => held.earliest,
-            Some(&from) if from < held.earliest || from > held.end => {
+        let known = saved.get(split).filter(|_| same != Some(false));
+        let begin = known.map_or(held.earliest, |saved| saved.begin);
+        begins.insert(split.clone(), begin);
+        let from = match known.map(|saved| saved.next_offset) {
+            Some(from) if from < held.earliest || from > held.end => {
                 lost.push(Lost {
                     split: split.clone(),
                     from,
@@ -181,7 +187,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
                     held.earliest
                 }
             }
-            Some(&from) => from,
+            Some(from) => from,
             None => held.earliest,
         };
         next_offsets.insert(split.clone(), from);
@@ -210,6 +216,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
         topic_id: facts.topic.id.clone().or_else(|| newest.topic_id.clone()),
         generation,
         next_offsets,
+        begins,
         pending,
         reread: newest.reread.clone(),
         lost,

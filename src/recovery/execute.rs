@@ -13,6 +13,7 @@ use crate::commit_log::{CommitLog, CommitLogError};
 use crate::ids::{CheckpointId, JobId, NextOffset, Nonce, Split};
 use crate::mutants::{self, Mutant};
 use crate::offset_set::ExactOffsets;
+use crate::recovery::agreement::{self, Disagreement};
 use crate::recovery::decide::{self, Facts, Refusal, Topic};
 use crate::recovery::reread;
 use crate::runtime::failure;
@@ -38,6 +39,8 @@ pub enum RecoveryError {
     Log(#[from] LogError),
     #[error(transparent)]
     CommitLog(#[from] CommitLogError),
+    #[error(transparent)]
+    Disagreement(#[from] Disagreement),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -220,6 +223,7 @@ impl Recovery<'_> {
                 topic: &topic,
                 allow_lost_offsets: self.allow_lost_offsets,
             })?;
+            agreement::check(self.commit_log, &plan.pending).await?;
             for lost in &plan.lost {
                 tracing::warn!(%lost, "going on without records that are gone, as allowed");
             }
@@ -229,6 +233,7 @@ impl Recovery<'_> {
                 nonce: nonce.clone(),
                 identity: self.identity.clone(),
                 topic_id: plan.topic_id,
+                begins: plan.begins,
             };
             let nothing = BTreeMap::new();
             let mut record = owner.slot(
@@ -266,6 +271,9 @@ impl Recovery<'_> {
 
     /// False when the log has moved on while we looked.
     async fn commit_log_fits(&self, newest: Option<&Slot>) -> Result<bool, RecoveryError> {
+        if mutants::is(Mutant::CommitLogAheadIgnored) {
+            return Ok(true);
+        }
         let bound = newest.map(|slot| slot.id.next());
         let Some(found) = self.commit_log.above(bound).await? else {
             return Ok(true);

@@ -8,7 +8,7 @@ use super::chain::{is_bad, is_marker};
 use super::store::{Contents, File};
 use crate::checkpoint::slot::{Slot, SlotKind};
 use crate::commit_log::{self, Line};
-use crate::ids::{CheckpointId, Generation};
+use crate::ids::{CheckpointId, Generation, NextOffset, Split};
 use crate::sink::naming::PartName;
 
 /// Everything seen so far, also what pruning has removed since.
@@ -75,6 +75,23 @@ impl Checker {
 
     pub fn newest(&self) -> Option<&Slot> {
         self.slots.last_key_value().map(|(_, slot)| slot)
+    }
+
+    /// Every object that was ever there.
+    pub fn seen(&self) -> &BTreeMap<String, Bytes> {
+        &self.objects
+    }
+
+    /// Below offsets that are committed to Kafka everything is visible.
+    pub fn check_committed(&self, next_offsets: &BTreeMap<Split, NextOffset>) {
+        for (split, next) in next_offsets {
+            for offset in (0..next.0).filter(|o| !is_marker(*o)) {
+                assert!(
+                    self.is_visible(split.partition, offset),
+                    "{split} is committed up to {next}, but {offset} is not visible"
+                );
+            }
+        }
     }
 
     pub fn is_visible(&self, partition: i32, offset: i64) -> bool {
@@ -202,6 +219,7 @@ impl Checker {
         }
         let mut covered = 0;
         for saved in &slot.next_offsets {
+            assert_eq!(saved.begin.0, 0, "slot {} begins elsewhere", slot.id);
             for offset in (0..saved.next_offset.0).filter(|o| !is_marker(*o)) {
                 let row = (saved.split.partition, offset);
                 let there = self.visible.contains(&row) || pending.contains(&row);

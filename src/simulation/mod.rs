@@ -8,6 +8,7 @@
 
 mod chain;
 mod checks;
+mod damage;
 mod process;
 mod store;
 mod world;
@@ -22,8 +23,8 @@ fn run(seed: u64, faults: Faults) {
     world.run_to_the_end();
 }
 
-/// Seeds for each kind of faults: 20,000 schedules in all.
-const SCHEDULES: u64 = 4_000;
+/// Seeds for each kind of faults: more than 20,000 schedules in all.
+const SCHEDULES: u64 = 3_400;
 
 /// Runs the schedules on both cores, and says which seed failed.
 fn run_all(faults: Faults) {
@@ -70,8 +71,18 @@ fn two_and_three_processes_of_one_job_fence_each_other() {
     run_all(Faults {
         store: true,
         crashes: true,
-        losses: false,
         rivals: true,
+        ..Faults::NONE
+    });
+}
+
+#[test]
+fn logs_that_were_damaged_while_nothing_ran_are_refused_and_nothing_changes() {
+    run_all(Faults {
+        store: true,
+        crashes: true,
+        damage: true,
+        ..Faults::NONE
     });
 }
 
@@ -82,6 +93,7 @@ fn uploads_that_the_store_loses_are_read_again_and_no_record_is_doubled() {
         crashes: true,
         losses: true,
         rivals: true,
+        ..Faults::NONE
     });
 }
 
@@ -93,6 +105,7 @@ fn a_seed_replays_exactly() {
             crashes: true,
             losses: true,
             rivals: true,
+            damage: true,
         };
         let mut world = World::new(seed, faults);
         world.run_with_faults();
@@ -115,6 +128,7 @@ fn is_noticed(mutant: Mutant) {
             crashes: true,
             losses: seed % 2 == 0,
             rivals: true,
+            damage: seed % 3 == 0,
         };
         let run = std::panic::AssertUnwindSafe(|| run(seed, faults));
         std::panic::catch_unwind(run).is_err()
@@ -149,13 +163,17 @@ every_broken_rule_is_noticed! {
     a_start_record_without_offsets_is_noticed: OffsetsLeftOut,
     generations_compared_instead_of_nonces_are_noticed: GenerationForNonce,
     a_put_that_overwrites_is_noticed: PutOverwrites,
+    an_older_slot_for_a_newest_one_that_is_torn_is_noticed: OlderSlotUsed,
+    a_commit_log_ahead_that_is_not_looked_for_is_noticed: CommitLogAheadIgnored,
     pruning_the_newest_slot_is_noticed: NewestPruned,
     aborting_what_a_start_record_references_is_noticed: ReferencedAborted,
+    aborting_its_own_uploads_is_noticed: OwnUploadsAborted,
     aborting_what_a_newer_generation_writes_is_noticed: NewerAborted,
     finalizing_before_the_slot_is_noticed: FinalizedBeforeSlot,
     a_start_that_finalizes_nothing_is_noticed: NotRefinalized,
     an_ack_before_the_commit_log_is_noticed: AckBeforeCommitLog,
     files_forgotten_on_an_ack_are_noticed: FilesForgotten,
+    offsets_committed_before_the_slot_are_noticed: OffsetsCommittedFirst,
     offsets_ahead_of_the_rows_are_noticed: OffsetsTooHigh,
     a_barrier_amid_lost_records_is_noticed: BarrierWhileRereading,
     reading_again_without_an_abort_is_noticed: RereadWithoutAbort,

@@ -124,6 +124,17 @@ impl End {
         )
     }
 
+    /// A start that does not trust what it finds.
+    pub fn is_refusal_of_damage(&self) -> bool {
+        use crate::recovery::execute::RecoveryError as E;
+        matches!(
+            self,
+            Self::Recovery(
+                E::Log(LogError::Damaged { .. }) | E::CommitLogAhead { .. } | E::Disagreement(_)
+            )
+        )
+    }
+
     /// A process whose files are lost ends too; the next one reads them again.
     pub fn is_loss(&self) -> bool {
         matches!(self, End::Driver(DriverError::FilesLost { .. }))
@@ -149,12 +160,15 @@ impl Subtasks for SimSubtasks {
     }
 }
 
-/// Commits nothing: nothing depends on it.
-struct NoOffsets;
+/// What lag monitors would see.
+struct SimOffsets(Arc<Mutex<Shared>>);
 
 #[async_trait]
-impl OffsetCommitter for NoOffsets {
-    async fn commit(&self, _next_offsets: &BTreeMap<Split, NextOffset>) {}
+impl OffsetCommitter for SimOffsets {
+    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) {
+        let mut shared = self.0.lock().expect("no check has failed before");
+        shared.committed.push(next_offsets.clone());
+    }
 }
 
 /// What all processes have in common.
@@ -280,7 +294,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         stores,
         patience,
         subtasks: Arc::new(SimSubtasks(inside)),
-        offsets: Arc::new(NoOffsets),
+        offsets: Arc::new(SimOffsets(outside.shared.clone())),
         progress,
         events: receive_events,
     };

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::ids::{NextOffset, Split};
 use crate::mutants::{self, Mutant};
 use crate::store::{Committable, Key, Objects, PartFiles, Proof, Put, StoreError, Upload};
 
@@ -112,6 +113,8 @@ impl Request {
 pub struct Shared {
     pub contents: Contents,
     pub requests: Vec<Request>,
+    /// Next offsets that were committed to Kafka, and that no check has seen yet.
+    pub committed: Vec<BTreeMap<Split, NextOffset>>,
 }
 
 /// One root of the store; all roots share contents and requests.

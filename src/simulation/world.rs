@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use super::chain::is_marker;
 use super::checks::Checker;
+use super::damage;
 use super::process::{Inside, Outside, Process, SimClock};
 use super::store::{Fate, Loss, Shared};
 use crate::checkpoint::driver::{ChainError, Event};
@@ -24,6 +25,8 @@ pub struct Faults {
     pub losses: bool,
     /// Further processes are started beside, and processes are paused.
     pub rivals: bool,
+    /// Logs are damaged while nothing runs, and mended after a start has refused them.
+    pub damage: bool,
 }
 
 impl Faults {
@@ -32,6 +35,7 @@ impl Faults {
         crashes: false,
         losses: false,
         rivals: false,
+        damage: false,
     };
 }
 
@@ -40,6 +44,8 @@ const STEPS_WITH_FAULTS: usize = 800;
 /// Choices after which a schedule without faults counts as stuck.
 const STEPS_TO_THE_END: usize = 60_000;
 const RIVALS: usize = 3;
+/// Choices after which a start on damaged logs counts as going on.
+const STEPS_TO_REFUSE: usize = 1_000;
 
 pub struct World {
     rng: Rng,
@@ -90,6 +96,9 @@ impl World {
             if self.faults.rivals {
                 self.pause_or_resume();
             }
+            if self.faults.damage && self.rng.u32(..300) == 0 {
+                self.damage_the_logs();
+            }
             let rival = self.faults.rivals && self.rng.u32(..400) == 0;
             if self.processes.is_empty() || (rival && self.processes.len() < RIVALS) {
                 self.note(2_000);
@@ -97,6 +106,48 @@ impl World {
             }
             self.step(self.faults);
         }
+    }
+
+    /// Everybody dies, and the logs are damaged: the next start must refuse and change nothing. Then
+    /// the damage is mended.
+    fn damage_the_logs(&mut self) {
+        self.note(3_000);
+        self.processes.clear();
+        let shared = self.outside.shared.clone();
+        let (whole, damaged, version) = {
+            let mut shared = shared.lock().expect("no check has failed before");
+            shared.requests.clear();
+            let whole = shared.contents.objects.clone();
+            let objects = &mut shared.contents.objects;
+            if !damage::apply(objects, self.checker.seen(), &mut self.rng) {
+                return;
+            }
+            (whole, objects.clone(), shared.contents.version)
+        };
+        self.processes.push(Process::start(self.outside.clone()));
+        let refused = (0..STEPS_TO_REFUSE).any(|_| {
+            if !self.poll_a_task() && !self.end_a_request(Faults::NONE) {
+                self.step_a_subtask();
+                self.let_time_pass();
+            }
+            match &inside(&self.processes[0]).ended {
+                None => false,
+                Some(Err(end)) if end.is_refusal_of_damage() => true,
+                Some(end) => panic!("a start on damaged logs ended: {end:?}"),
+            }
+        });
+        assert!(refused, "a start has gone on with damaged logs");
+        self.processes.clear();
+        let mut shared = shared.lock().expect("no check has failed before");
+        assert_eq!(
+            shared.contents.objects, damaged,
+            "a refusal changes nothing"
+        );
+        assert_eq!(
+            shared.contents.version, version,
+            "a refusal changes nothing"
+        );
+        shared.contents.objects = whole;
     }
 
     /// No more faults: everybody is resumed, one more process is started, and the newest one must
@@ -208,8 +259,11 @@ impl World {
         let Self {
             checker, outside, ..
         } = self;
-        let shared = outside.shared.lock().expect("no check has failed before");
+        let mut shared = outside.shared.lock().expect("no check has failed before");
         checker.check(&shared.contents);
+        for next_offsets in std::mem::take(&mut shared.committed) {
+            checker.check_committed(&next_offsets);
+        }
     }
 
     fn poll_a_task(&mut self) -> bool {

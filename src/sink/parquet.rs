@@ -6,11 +6,11 @@ use std::io::{self, Write};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::DataType;
 use bytes::{Bytes, BytesMut};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -26,6 +26,17 @@ const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
 /// Rows looked at to tell whether text repeats.
 const SAMPLE: usize = 1_024;
+
+/// Codec of a Parquet file; every reader knows all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compression {
+    /// At level 1: the smallest files
+    Zstd,
+    /// Larger, and quicker to write
+    Snappy,
+    /// Largest and quickest
+    None,
+}
 
 pub struct ParquetFile {
     writer: ArrowWriter<Pieces>,
@@ -48,12 +59,13 @@ impl Write for Pieces {
 
 impl ParquetFile {
     /// Begins a file whose first rows are `sample`.
-    pub fn create(schema: SchemaRef, sample: &RecordBatch) -> Result<Self, ParquetError> {
+    pub fn create(sample: &RecordBatch, compression: Compression) -> Result<Self, ParquetError> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(sample)?)
+            .with_properties(properties(sample, compression)?)
             // The schema in Parquet's own terms is all that readers need; without Arrow's copy,
             // a dictionary in our memory does not become one in theirs.
             .with_skip_arrow_metadata(true);
+        let schema = sample.schema();
         let writer = ArrowWriter::try_new_with_options(Pieces::default(), schema, options)?;
         Ok(Self { writer })
     }
@@ -89,9 +101,17 @@ impl ParquetFile {
     }
 }
 
-fn properties(sample: &RecordBatch) -> Result<WriterProperties, ParquetError> {
+fn properties(
+    sample: &RecordBatch,
+    compression: Compression,
+) -> Result<WriterProperties, ParquetError> {
+    let codec = match compression {
+        Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1)?),
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::None => Codec::UNCOMPRESSED,
+    };
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_compression(codec)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Chunk);

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::bucket::Bucket;
 use super::footer::{self, OffsetSets};
 use super::naming::PartName;
-use super::parquet::ParquetFile;
+use super::parquet::{Compression, ParquetFile};
 use super::upload::{Command, Piece};
 use super::{ClosedFile, SinkError, SinkWriter};
 use crate::clock::EpochMillis;
@@ -27,6 +27,7 @@ pub struct PartSettings {
     pub subtask: SubtaskIndex,
     /// A file that reaches so many bytes is closed before its barrier.
     pub roll_size: usize,
+    pub compression: Compression,
 }
 
 pub struct ParquetSinkWriter {
@@ -76,7 +77,7 @@ impl ParquetSinkWriter {
         };
         self.sequence += 1;
         let key = Key::new(format!("{bucket}/{name}"));
-        let parquet = ParquetFile::create(sample.batch.schema(), &sample.batch)
+        let parquet = ParquetFile::create(&sample.batch, self.settings.compression)
             .map_err(|source| encode_error(&key, source))?;
         let (pieces, receive_pieces) = mpsc::unbounded_channel();
         let (send_durable, durable) = oneshot::channel();

@@ -64,11 +64,6 @@ pub fn judge(archive: &Archive, mut facts: Facts, selection: &Selection) -> Repo
     }
     let pending = pending(archive);
     let whole = selection.is_everything();
-    let begins = if whole {
-        begins(archive)
-    } else {
-        BTreeMap::new()
-    };
     let mut partitions = Vec::new();
     for saved in &archive.newest.next_offsets {
         let sum = sums.remove(&saved.split).unwrap_or_default();
@@ -79,7 +74,11 @@ pub fn judge(archive: &Archive, mut facts: Facts, selection: &Selection) -> Repo
         } else {
             sum.seen.last().map(|last| Offset(last.0 + 1))
         };
-        let begin = begins.get(&saved.split).copied().or(sum.seen.first());
+        let begin = if whole {
+            Some(Offset(saved.begin.0))
+        } else {
+            sum.seen.first()
+        };
         partitions.push(partition(saved.split.clone(), sum, begin, end, waiting));
     }
     // Splits that the newest slot does not know: of partitions that were deleted since.
@@ -135,16 +134,6 @@ fn partition(
         duplicates: sum.twice,
         split,
     }
-}
-
-/// Where reading began, as far as the log still says: it is the first start's record.
-fn begins(archive: &Archive) -> BTreeMap<Split, Offset> {
-    let first = archive.slots.first_key_value().map(|(_, slot)| slot);
-    let first = first.filter(|slot| slot.id.0 == 0);
-    let saved = first.map_or(&[][..], |slot| &slot.next_offsets);
-    let begin =
-        |s: &crate::checkpoint::slot::SplitOffset| (s.split.clone(), Offset(s.next_offset.0));
-    saved.iter().map(begin).collect()
 }
 
 /// Offsets of files that a complete checkpoint has closed and whose upload is still there: the

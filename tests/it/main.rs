@@ -10,6 +10,8 @@
 )]
 
 mod buckets;
+mod damaged;
+mod disk;
 mod exactly_once;
 mod failure_points;
 mod fencing;

@@ -9,7 +9,7 @@ use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 
 /// It ends with `code` and a last line with all of these texts. Its output is as it was.
 #[track_caller]
-fn refused(
+pub fn refused(
     archive: &Archive,
     topic: &Topic,
     flags: &[&str],
@@ -148,23 +148,19 @@ fn an_s3_bucket_that_does_not_exist_and_wrong_credentials_are_refused() {
 fn credentials_that_may_only_read_are_refused_before_anything_is_claimed() {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(1);
-    let (user, secret) = crate::harness::archive::read_only_user();
-    let settings = [
-        ("AWS_ACCESS_KEY_ID", user.as_str()),
-        ("AWS_SECRET_ACCESS_KEY", &secret),
-    ];
+    let user = crate::harness::archive::read_only_user();
     refused(
         &archive,
         &topic,
         &[],
-        &settings,
+        &user.settings(),
         2,
         &["OUTPUT_PATH", "AccessDenied"],
     );
 }
 
 /// An archive that holds something.
-fn used(storage: Storage) -> (Archive, std::sync::Arc<Topic>) {
+pub fn used(storage: Storage) -> (Archive, std::sync::Arc<Topic>) {
     let archive = Archive::new(storage);
     let topic = Topic::create(2);
     topic.produce(1_000);
@@ -217,60 +213,6 @@ fn checkpoints_of_another_job_are_refused_with_both_values() {
         &["another schema (AVRO_SCHEMA"],
     );
 
-    Lineage::run(&archive, &topic, &["--bounded"]);
-    assert_exact(&archive, &topic, Past::Calm);
-}
-
-#[test]
-fn a_commit_log_without_its_checkpoints_is_refused() {
-    for storage in [Storage::Local, Storage::S3] {
-        let (archive, topic) = used(storage);
-        for key in archive.keys(Root::Checkpoints) {
-            archive.delete(Root::Checkpoints, &key);
-        }
-        let said = ["the commit log is ahead", "CHECKPOINTS_PATH"];
-        refused(&archive, &topic, &["--bounded"], &[], 4, &said);
-    }
-}
-
-#[test]
-fn checkpoints_put_back_to_an_older_state_are_refused() {
-    let (archive, topic) = used(Storage::S3);
-    for _ in 0..2 {
-        topic.produce(100);
-        Lineage::run(&archive, &topic, &["--bounded"]);
-    }
-    for id in archive.slot_ids().into_iter().skip(2) {
-        archive.delete(Root::Checkpoints, &format!("chk-{id}/_metadata"));
-    }
-    refused(
-        &archive,
-        &topic,
-        &["--bounded"],
-        &[],
-        4,
-        &["the commit log is ahead"],
-    );
-}
-
-#[test]
-fn a_newest_slot_that_is_empty_torn_or_edited_is_refused_by_name_and_no_older_one_is_used() {
-    let (archive, topic) = used(Storage::S3);
-    let newest = format!("chk-{}/_metadata", archive.slot_ids().last().unwrap());
-    let whole = archive.get(Root::Checkpoints, &newest);
-    let text = String::from_utf8(whole.clone()).unwrap();
-    let edited = text.replacen("\"next_offset\": 500", "\"next_offset\": 400", 1);
-    assert_ne!(edited, text);
-    let url = format!("{}/{newest}", archive.url(Root::Checkpoints));
-    for (damaged, said) in [
-        (&[][..], "it is empty"),
-        (&whole[..whole.len() / 2], "it is not a slot"),
-        (edited.as_bytes(), "it was torn or edited"),
-    ] {
-        archive.put(Root::Checkpoints, &newest, damaged);
-        refused(&archive, &topic, &["--bounded"], &[], 4, &[&url, said]);
-    }
-    archive.put(Root::Checkpoints, &newest, &whole);
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Calm);
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
 use crate::harness::kafka::{avro_bytes, avro_long};
-use crate::harness::read_back::{Past, assert_consistent, python, report};
+use crate::harness::read_back::{Past, assert_consistent, assert_exact, python, report};
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 
 const SCHEMA: &str = r#"{
@@ -106,4 +107,28 @@ json.dump(sorted(rows, key=lambda row: row["kafka_offset"]), sys.stdout, default
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
     let expected: Vec<_> = (0..5).map(row).collect();
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn files_are_compressed_as_the_setting_says() {
+    for (setting, codec) in [
+        ("zstd", "ZSTD"),
+        ("snappy", "SNAPPY"),
+        ("none", "UNCOMPRESSED"),
+    ] {
+        let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
+        topic.produce(1_000);
+        Lineage::run(
+            &archive,
+            &topic,
+            &["--bounded", "--parquet-compression", setting],
+        );
+        assert_exact(&archive, &topic, Past::Calm);
+        let key = archive.keys(Root::Output).remove(0);
+        let file = fs::File::open(archive.mirror(Root::Output).join(key)).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        for column in reader.metadata().row_group(0).columns() {
+            assert!(format!("{:?}", column.compression()).starts_with(codec));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::harness::archive::User;
 use crate::harness::proxy::{Fate, Proxy};
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{Archive, Lineage, Random, Storage, Topic};
@@ -57,6 +58,11 @@ fn answers_that_end_in_the_middle_cost_nothing() {
     one_in_seven_is(Fate::CutAnswer);
 }
 
+#[test]
+fn answers_that_come_in_small_pieces_cost_nothing() {
+    one_in_seven_is(Fate::SlowAnswer);
+}
+
 /// For a while every request is refused like this.
 fn refused_for_a_while(status: u16, code: &'static str) {
     let refusing = Arc::new(AtomicBool::new(false));
@@ -87,8 +93,30 @@ fn refused_for_a_while(status: u16, code: &'static str) {
 }
 
 #[test]
-fn credentials_that_are_revoked_while_it_runs_are_waited_for() {
+fn permissions_that_are_taken_away_while_it_runs_are_waited_for() {
     refused_for_a_while(403, "AccessDenied");
+}
+
+#[test]
+fn credentials_that_are_revoked_while_it_runs_are_waited_for() {
+    let user = User::with_policy("readwrite");
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    let producing = topic.produce_slowly(60_000, 20_000);
+    let mut lineage = Lineage::start_with(
+        &archive,
+        &topic,
+        &["--checkpoint-interval", "100ms"],
+        &user.settings(),
+    );
+    lineage.wait_until_it_says("checkpoint complete");
+    user.disable();
+    lineage.wait_until_it_says("degraded");
+    user.enable();
+    lineage.wait_until_it_says("recovered");
+    producing.join().unwrap();
+    lineage.stop();
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Calm);
 }
 
 #[test]

@@ -107,6 +107,24 @@ fn a_file_that_was_taken_away_is_missing_with_its_offsets_and_its_line() {
 }
 
 #[test]
+fn records_are_missing_also_when_their_file_its_line_and_the_first_slots_are_gone() {
+    let (archive, _) = archived(Storage::Local);
+    let key = "chk-1/subtask-1.csv";
+    let url = archive.csv(key)[0].split(',').nth(1).unwrap().to_owned();
+    let file = url.strip_prefix(&format!("{}/", archive.url(Root::Output)));
+    archive.delete(Root::Output, file.unwrap());
+    archive.delete(Root::CommitLog, key);
+    let ids = archive.slot_ids();
+    for id in &ids[..ids.len() - 1] {
+        archive.delete(Root::Checkpoints, &format!("chk-{id}/_metadata"));
+    }
+    let (code, report) = verify(&archive, &[]);
+    assert_eq!(code, 1, "{report}");
+    let missing = &report["partitions"][1]["missing"];
+    assert_eq!(missing[0], json!([0, 2]), "{report}");
+}
+
+#[test]
 fn a_copy_of_a_file_is_there_twice_and_no_line_names_it() {
     let (archive, _) = archived(Storage::S3);
     let key = archive.keys(Root::Output).remove(0);

@@ -14,4 +14,5 @@
 mod harness;
 mod kafka;
 mod s3;
+mod second_broker;
 mod server;

@@ -21,6 +21,7 @@ fn coordinator() -> Coordinator {
     let start = sample(4);
     let owner = Owner {
         topic_id: None,
+        begins: BTreeMap::new(),
         job: start.job.clone(),
         generation: start.generation,
         nonce: start.nonce.clone(),

@@ -36,7 +36,15 @@ fn decide_on_topic(topic: &Topic, allow_lost_offsets: bool) -> Result<Plan, Refu
 }
 
 fn offsets(plan: &Plan) -> Vec<(i32, i64)> {
-    let offsets = plan.next_offsets.iter();
+    by_partition(&plan.next_offsets)
+}
+
+fn begins(plan: &Plan) -> Vec<(i32, i64)> {
+    by_partition(&plan.begins)
+}
+
+fn by_partition(offsets: &BTreeMap<Split, NextOffset>) -> Vec<(i32, i64)> {
+    let offsets = offsets.iter();
     offsets
         .map(|(split, next)| (split.partition, next.0))
         .collect()
@@ -57,6 +65,7 @@ fn the_first_start_is_slot_0_of_generation_1_from_the_earliest_records() {
         (CheckpointId(0), Generation(1), &None)
     );
     assert_eq!(offsets(&plan), [(0, 0), (1, 5)]);
+    assert_eq!(begins(&plan), [(0, 0), (1, 5)]);
 }
 
 #[test]
@@ -72,6 +81,15 @@ fn a_restart_claims_the_next_slot_and_carries_offsets_and_pending_files() {
 fn a_split_never_seen_before_is_read_from_its_earliest_record() {
     let plan = decide_on(&[(3, 0, 100), (4, 2, 100)], false).unwrap();
     assert_eq!(offsets(&plan), [(3, 43), (4, 2)]);
+}
+
+#[test]
+fn the_archive_of_a_split_begins_where_it_began_also_when_kafka_has_removed_that() {
+    let plan = decide_on(&[(3, 20, 100), (4, 2, 100)], false).unwrap();
+    assert_eq!(begins(&plan), [(3, 0), (4, 2)]);
+    assert_eq!(begins(&decide_on(&[(3, 50, 100)], true).unwrap()), [(3, 0)]);
+    let other = topic(Some("other"), &[(3, 5, 1_000)]);
+    assert_eq!(begins(&decide_on_topic(&other, true).unwrap()), [(3, 5)]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::KafkaSettings;
@@ -32,6 +33,9 @@ pub enum ClusterError {
     #[error("offsets could not be committed to group {group}: {source}")]
     Commit { group: String, source: KafkaError },
 }
+
+/// Concern of partitions without a leader in the health.
+const LEADERS: &str = "partition leaders";
 
 /// What Kafka holds of a split: from the earliest record to behind the last committed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +91,8 @@ impl Cluster {
         Ok(id.unwrap_or_default())
     }
 
-    /// Partitions of the topic; none when it does not exist.
+    /// Partitions of the topic; none when it does not exist. Those that no broker leads just now are
+    /// among them, and a concern of the health.
     pub fn partitions(&self, topic: &str) -> Result<Vec<Split>, ClusterError> {
         let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT);
         let metadata = metadata.map_err(|e| self.unreachable(e))?;
@@ -103,7 +108,25 @@ impl Cluster {
             splits.extend(found.partitions().iter().map(|p| Split::new(topic, p.id())));
         }
         splits.sort();
+        self.note_leaders(topic, &metadata);
         Ok(splits)
+    }
+
+    fn note_leaders(&self, topic: &str, metadata: &Metadata) {
+        let topics = metadata.topics().iter().filter(|t| t.name() == topic);
+        let leaderless = topics.flat_map(|t| t.partitions().iter().filter(|p| p.leader() < 0));
+        let ids: Vec<_> = leaderless.map(|p| p.id().to_string()).collect();
+        let context = self.consumer.client().context();
+        if ids.is_empty() {
+            context.well(LEADERS);
+        } else {
+            let partitions = ids.join(", ");
+            let message = format!(
+                "topic {topic}: no broker leads partition {partitions}; their records wait until \
+                 a broker that holds them is back"
+            );
+            context.failing(LEADERS, message);
+        }
     }
 
     pub fn watermarks(&self, split: &Split) -> Result<Watermarks, ClusterError> {

@@ -90,23 +90,52 @@ fn mc(args: &[&str]) -> String {
     text
 }
 
+/// Credentials of S3 beside those of the administrator.
+pub struct User {
+    name: String,
+    secret: String,
+}
+
+impl User {
+    pub fn with_policy(policy: &str) -> Self {
+        let (name, secret) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+        let name = name[..18].to_owned();
+        mc(&["admin", "user", "add", "it", &name, &secret]);
+        mc(&["admin", "policy", "attach", "it", policy, "--user", &name]);
+        Self { name, secret }
+    }
+
+    /// Settings that use them.
+    pub fn settings(&self) -> [(&str, &str); 2] {
+        [
+            ("AWS_ACCESS_KEY_ID", &self.name),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret),
+        ]
+    }
+
+    /// From now on they are worth nothing.
+    pub fn disable(&self) {
+        mc(&["admin", "user", "disable", "it", &self.name]);
+    }
+
+    pub fn enable(&self) {
+        mc(&["admin", "user", "enable", "it", &self.name]);
+    }
+}
+
 /// Credentials that may read everything and write nothing.
-pub fn read_only_user() -> (String, String) {
-    let (user, secret) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-    let user = user[..18].to_owned();
-    mc(&["admin", "user", "add", "it", &user, &secret]);
-    mc(&[
-        "admin", "policy", "attach", "it", "readonly", "--user", &user,
-    ]);
+pub fn read_only_user() -> User {
+    let user = User::with_policy("readonly");
     // Of MinIO's own policy, listing is left out.
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
         "Action":["s3:ListBucket","s3:GetObject"],"Resource":["arn:aws:s3:::*"]}]}"#;
-    let file = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{user}.json"));
+    let name = &user.name;
+    let file = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
     fs::write(&file, policy).unwrap();
     let file = file.to_str().unwrap();
-    mc(&["admin", "policy", "create", "it", &user, file]);
-    mc(&["admin", "policy", "attach", "it", &user, "--user", &user]);
-    (user, secret)
+    mc(&["admin", "policy", "create", "it", name, file]);
+    mc(&["admin", "policy", "attach", "it", name, "--user", name]);
+    user
 }
 
 /// A client of the tests, straight to the server.

@@ -182,8 +182,13 @@ impl Topic {
     }
 
     pub fn make(&self, partitions: usize) {
+        self.make_as(partitions, TopicReplication::Fixed(1));
+    }
+
+    /// Creates it with partitions on brokers as said.
+    pub fn make_as(&self, partitions: usize, replication: TopicReplication<'_>) {
         let count = i32::try_from(partitions).unwrap();
-        let topic = NewTopic::new(&self.name, count, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(&self.name, count, replication);
         let made = block_on(admin().create_topics([&topic], &AdminOptions::new())).unwrap();
         assert_eq!(made, [Ok(self.name.clone())]);
         self.lock().next = vec![0; partitions];

@@ -43,6 +43,8 @@ pub enum Fate {
     Reset,
     /// It is carried out, and its answer ends in the middle.
     CutAnswer,
+    /// It is carried out, and its answer comes in small pieces.
+    SlowAnswer,
 }
 
 type Judge = dyn FnMut(&Request) -> Fate + Send;
@@ -128,8 +130,10 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
     client.set_nodelay(true)?;
     let lose_answer = Arc::new(AtomicBool::new(false));
     let cut_answer = Arc::new(AtomicBool::new(false));
+    let slow_answer = Arc::new(AtomicBool::new(false));
     let (mut from, mut to) = (upstream.try_clone()?, client.try_clone()?);
     let (lose, cut) = (lose_answer.clone(), cut_answer.clone());
+    let slow = slow_answer.clone();
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -140,7 +144,18 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
                         let _ = to.write_all(&buffer[..count.saturating_sub(10)]);
                         break;
                     }
-                    if to.write_all(&buffer[..count]).is_err() {
+                    let piece = if slow.load(Ordering::Relaxed) {
+                        16
+                    } else {
+                        count
+                    };
+                    let written = buffer[..count].chunks(piece).try_for_each(|bytes| {
+                        if bytes.len() < count {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                        to.write_all(bytes)
+                    });
+                    if written.is_err() {
                         break;
                     }
                 }
@@ -156,8 +171,9 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
         if shared.hanging.load(Ordering::Relaxed) {
             fate = Fate::Hang;
         }
+        slow_answer.store(fate == Fate::SlowAnswer, Ordering::Relaxed);
         match fate {
-            Fate::Pass => {}
+            Fate::Pass | Fate::SlowAnswer => {}
             Fate::Hold => {
                 shared.seen.fetch_add(1, Ordering::Relaxed);
                 while !shared.released.load(Ordering::Relaxed)
