@@ -1,0 +1,1 @@
+"""What every measure of the benchmark is made of; one idea a file."""
