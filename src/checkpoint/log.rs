@@ -6,6 +6,7 @@
 //!   still the highest. (A lower slot may have been pruned, and then put-if-absent refuses nothing.)
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::slot::{Slot, SlotError};
 use crate::ids::{CheckpointId, Generation};
@@ -47,6 +48,9 @@ pub enum LogError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// Before a put that was refused for nothing is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How an append ended, if it was not an error.
 #[derive(Debug)]
@@ -144,19 +148,29 @@ impl CheckpointLog {
             source,
         })?;
         let concern = "writing the checkpoint log";
-        failure::point(failure::SLOT_PUT_BEFORE);
-        let put = self
-            .patience
-            .insist(concern, || self.objects.put_if_absent(&key, body.clone()))
-            .await?;
-        failure::point(failure::SLOT_PUT_AFTER);
-        if put == Put::Exists {
+        loop {
+            failure::point(failure::SLOT_PUT_BEFORE);
+            let put = self
+                .patience
+                .insist(concern, || self.objects.put_if_absent(&key, body.clone()))
+                .await?;
+            failure::point(failure::SLOT_PUT_AFTER);
+            if put == Put::Created {
+                break;
+            }
             match self.read(slot.id).await? {
-                Some(found) if self.is_own(&found, slot) => {}
+                Some(found) if self.is_own(&found, slot) => break,
                 Some(found) => return Ok(Appended::Taken(Box::new(found))),
-                // Pruned since: there is a higher one, which looking again finds.
                 None => {}
             }
+            // Pruned since: there is a higher one, which looking again finds. Otherwise S3 has
+            // refused the put for another one that was under way at this key (its status 409), and
+            // wants it once more.
+            let ids = self.ids().await?;
+            if ids.last().is_some_and(|&highest| highest > slot.id) {
+                break;
+            }
+            self.patience.clock.sleep(PAUSE).await;
         }
         if !mutants::is(Mutant::NoLookAgain) {
             self.look_again(slot).await?;

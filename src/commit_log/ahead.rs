@@ -2,15 +2,16 @@
 //!
 //! A commit-log entry above the newest slot + 1 cannot come from a crash: the checkpoint log was
 //! lost, swapped or put back to an older state. To find one, few names are looked at, never all:
-//! the ids that follow within two blocks of a thousand, and the shorter ids that begin like them.
+//! the ids that follow within ten blocks of a thousand, a week of checkpoints without files, and the shorter ids that begin like them.
 
 use std::collections::BTreeSet;
 
 use super::{CommitLog, CommitLogError};
 use crate::ids::CheckpointId;
 
-/// The rest of the newest id's block of a thousand is looked at, and the whole next one.
+/// The rest of the newest id's block of a thousand is looked at, and whole blocks behind it.
 const BLOCK: u64 = 1_000;
+const BLOCKS_BEHIND: u64 = 10;
 const BLOCK_DIGITS: usize = 3;
 
 impl CommitLog {
@@ -52,7 +53,8 @@ fn beginnings_above(bound: CheckpointId) -> BTreeSet<String> {
         return BTreeSet::from(["chk-".to_owned()]);
     }
     let digits = bound.0.to_string();
-    let mut beginnings = BTreeSet::from([format!("chk-{}", block + 1)]);
+    let behind = block + 1..=block + BLOCKS_BEHIND;
+    let mut beginnings: BTreeSet<_> = behind.map(|block| format!("chk-{block}")).collect();
     for kept in digits.len() - BLOCK_DIGITS..digits.len() {
         let (same, rest) = digits.split_at(kept);
         for higher in rest.as_bytes()[0] + 1..=b'9' {
@@ -77,7 +79,7 @@ mod tests {
         for bound in [
             0, 1, 8, 9, 10, 98, 99, 100, 999, 1000, 1998, 9_999, 525_600, 999_999,
         ] {
-            for ahead in 1..=1_000 {
+            for ahead in 1..=10_000 {
                 assert!(covers(bound, bound + ahead), "{bound} + {ahead}");
             }
         }

@@ -5,6 +5,7 @@
 //! readers filter by whether `s3_key` exists.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub enum CommitLogError {
     Store(#[from] StoreError),
 }
 
+/// Before a put that was refused for nothing is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
 #[derive(Clone)]
 pub struct CommitLog {
     objects: Arc<dyn Objects>,
@@ -75,23 +79,50 @@ impl CommitLog {
             source,
         })?;
         let concern = format!("writing the commit log of subtask {subtask}");
-        let put = self
-            .patience
-            .insist(&concern, || self.objects.put_if_absent(&key, body.clone()))
-            .await?;
-        if put == Put::Created {
-            return Ok(());
+        loop {
+            let put = self
+                .patience
+                .insist(&concern, || self.objects.put_if_absent(&key, body.clone()))
+                .await?;
+            if put == Put::Created {
+                return Ok(());
+            }
+            // Ours, if the answer to the first try was lost; the id itself is ours by the slot before.
+            let found = self.patience.insist(&concern, || self.objects.get(&key));
+            match found.await {
+                Ok(found) if found == body => return Ok(()),
+                Ok(_) => return Err(CommitLogError::Conflict { url }),
+                // Refused for another put that was under way at this key (S3's status 409).
+                Err(StoreError::NotFound { .. }) => self.patience.clock.sleep(PAUSE).await,
+                Err(error) => return Err(error.into()),
+            }
         }
-        // Ours, if the answer to the first try was lost; the id itself is ours by the slot before.
-        let found = self
+    }
+
+    /// All lines of a checkpoint, each with the kind of its file; none when it has no commit log.
+    pub async fn lines(
+        &self,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<(Root, Line)>, CommitLogError> {
+        let concern = "reading the commit log";
+        let folder = checkpoint.folder();
+        let names = self
             .patience
-            .insist(&concern, || self.objects.get(&key))
+            .insist(concern, || self.objects.list(&folder, ""))
             .await?;
-        if found == body {
-            Ok(())
-        } else {
-            Err(CommitLogError::Conflict { url })
+        let mut lines = Vec::new();
+        for name in names {
+            let root = if name.starts_with("dropped-") {
+                Root::Dropped
+            } else {
+                Root::Output
+            };
+            let key = Key::new(format!("{folder}/{name}"));
+            let get = self.patience.insist(concern, || self.objects.get(&key));
+            let found = decode(&self.objects.url(&key), &get.await?)?;
+            lines.extend(found.into_iter().map(|line| (root, line)));
         }
+        Ok(lines)
     }
 
     pub fn url(&self, checkpoint: CheckpointId, subtask: SubtaskIndex, root: Root) -> String {

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::checkpoint::slot::PendingFile;
 use crate::commit_log::{CommitLog, CommitLogError, Line};
 use crate::ids::CheckpointId;
+use crate::runtime::retry::Patience;
+use crate::store::{Key, Stores};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Disagreement {
@@ -42,6 +44,30 @@ pub async fn check(commit_log: &CommitLog, pending: &[PendingFile]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Whether a checkpoint that has no slot was complete all the same: files become visible only after
+/// their slot is put, so one that is visible proves that the slot was there.
+pub async fn is_complete(
+    commit_log: &CommitLog,
+    stores: &Stores,
+    patience: &Patience,
+    checkpoint: CheckpointId,
+) -> Result<bool, Disagreement> {
+    for (root, line) in commit_log.lines(checkpoint).await? {
+        let store = stores.part_files(root);
+        let root_url = store.url(&Key::new(""));
+        let key = line.s3_key.strip_prefix(root_url.trim_end_matches('/'));
+        // Of another output: the newest slot says so, too.
+        let Some(key) = key.map(|key| Key::new(key.trim_start_matches('/'))) else {
+            continue;
+        };
+        let look = patience.insist("looking at a file", || store.is_visible(&key));
+        if look.await.map_err(CommitLogError::from)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn compare(lines: &[Line], files: &BTreeSet<(CheckpointId, &str)>) -> Vec<String> {

@@ -275,7 +275,13 @@ impl Recovery<'_> {
             return Ok(true);
         }
         let bound = newest.map(|slot| slot.id.next());
-        let Some(found) = self.commit_log.above(bound).await? else {
+        let mut found = self.commit_log.above(bound).await?;
+        if let (None, Some(next)) = (found, bound)
+            && agreement::is_complete(self.commit_log, self.stores, self.patience, next).await?
+        {
+            found = Some(next);
+        }
+        let Some(found) = found else {
             return Ok(true);
         };
         let newest = newest.map(|slot| slot.id);
@@ -291,13 +297,10 @@ impl Recovery<'_> {
     async fn abort_orphans(&self, record: &Slot) -> Result<(), RecoveryError> {
         for root in [Root::Output, Root::Dropped] {
             let store = self.stores.part_files(root);
-            // Orphans cost space and nothing else: a store that refuses to list them is no reason
-            // not to archive.
+            // Orphans cost space and nothing else: a store that refuses to list or to abort them is
+            // no reason not to archive.
             let open = self.patience.insist("listing open uploads", || {
-                store.open_uploads().map(|listed| match listed {
-                    Err(error @ StoreError::Denied { .. }) => Ok(Err(error)),
-                    listed => listed.map(Ok),
-                })
+                store.open_uploads().map(tolerate_denial)
             });
             let open = match open.await? {
                 Ok(open) => open,
@@ -308,17 +311,32 @@ impl Recovery<'_> {
                 }
             };
             let orphans = decide::orphans(record, root, open);
+            let mut aborted = 0;
             for upload in &orphans {
                 failure::point(failure::ORPHAN_ABORT_BEFORE);
-                self.patience
-                    .insist("aborting an orphan", || store.abort(upload))
-                    .await?;
+                let abort = self.patience.insist("aborting an orphan", || {
+                    store.abort(upload).map(tolerate_denial)
+                });
+                if let Err(error) = abort.await? {
+                    let error = with_causes(&error);
+                    tracing::warn!(error, ?root, left = orphans.len() - aborted, "orphans stay");
+                    break;
+                }
                 failure::point(failure::ORPHAN_ABORT_AFTER);
+                aborted += 1;
             }
-            if !orphans.is_empty() {
-                tracing::info!(count = orphans.len(), ?root, "orphans aborted");
+            if aborted > 0 {
+                tracing::info!(count = aborted, ?root, "orphans aborted");
             }
         }
         Ok(())
+    }
+}
+
+/// A refusal becomes an answer, which is not asked for again.
+fn tolerate_denial<T>(result: Result<T, StoreError>) -> Result<Result<T, StoreError>, StoreError> {
+    match result {
+        Err(error @ StoreError::Denied { .. }) => Ok(Err(error)),
+        result => result.map(Ok),
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 
 use crate::checkpoint::slot::Slot;
+use crate::commit_log;
 use crate::ids::CheckpointId;
 
 /// Objects of the store by path.
@@ -26,7 +27,12 @@ enum Damage {
 
 /// Damages the objects in some way that a start can notice; false when they allow none. `seen` is
 /// every object that was ever there.
-pub fn apply(objects: &mut Objects, seen: &Objects, rng: &mut Rng) -> bool {
+pub fn apply(
+    objects: &mut Objects,
+    seen: &Objects,
+    is_visible: impl Fn(&str) -> bool,
+    rng: &mut Rng,
+) -> bool {
     let all = [
         Damage::TornSlot,
         Damage::LostLog,
@@ -51,8 +57,20 @@ pub fn apply(objects: &mut Objects, seen: &Objects, rng: &mut Rng) -> bool {
         }
         Damage::OlderLog => {
             let highest = objects.keys().filter_map(|path| id(path, "wal/")).max();
-            // One more than the newest slot is what a crash leaves.
-            let noticed = |slot: CheckpointId| highest.is_some_and(|id| id > slot.next());
+            // One more than the newest slot is what a crash leaves, unless its files are visible.
+            let names_visible = |csv: &Bytes| {
+                let lines = commit_log::decode("", csv).expect("the commit log is whole");
+                lines.iter().any(|line| is_visible(&line.s3_key))
+            };
+            let completed = |slot: CheckpointId| {
+                let mut csvs = objects
+                    .iter()
+                    .filter(|(path, _)| id(path, "wal/") == Some(slot));
+                csvs.any(|(_, csv)| names_visible(csv))
+            };
+            let noticed = |slot: CheckpointId| {
+                highest.is_some_and(|id| id > slot.next()) || completed(slot.next())
+            };
             let older = seen.keys().filter_map(|path| id(path, "log/"));
             let older: Vec<_> = older.filter(|&id| noticed(id)).collect();
             let Some(&older) = rng.choice(&older) else {

@@ -196,9 +196,11 @@ impl Objects for SimStore {
     }
 
     async fn list(&self, folder: &str, beginning: &str) -> Result<Vec<String>, StoreError> {
-        assert_eq!(folder, "", "only roots are listed");
-        let prefix = format!("{}/{beginning}", self.root);
-        let root = format!("{}/", self.root);
+        let root = match folder {
+            "" => format!("{}/", self.root),
+            folder => format!("{}/{folder}/", self.root),
+        };
+        let prefix = format!("{root}{beginning}");
         self.request(format!("list {prefix}"), move |contents| {
             let paths = contents.objects.keys().filter(|p| p.starts_with(&prefix));
             let children = paths.filter_map(|p| p.strip_prefix(&root)?.split('/').next());
@@ -303,6 +305,14 @@ impl PartFiles for SimStore {
                     Ok(())
                 }
             }
+        })
+        .await
+    }
+
+    async fn is_visible(&self, key: &Key) -> Result<bool, StoreError> {
+        let path = self.path(key);
+        self.request(format!("head {path}"), move |contents| {
+            Ok(contents.files.contains_key(&path))
         })
         .await
     }

@@ -10,7 +10,7 @@ use super::chain::is_marker;
 use super::checks::Checker;
 use super::damage;
 use super::process::{Inside, Outside, Process, SimClock};
-use super::store::{Fate, Loss, Shared};
+use super::store::{Contents, Fate, Loss, Shared};
 use crate::checkpoint::driver::{ChainError, Event};
 use crate::runtime::subtask::Step;
 
@@ -118,8 +118,9 @@ impl World {
             let mut shared = shared.lock().expect("no check has failed before");
             shared.requests.clear();
             let whole = shared.contents.objects.clone();
-            let objects = &mut shared.contents.objects;
-            if !damage::apply(objects, self.checker.seen(), &mut self.rng) {
+            let Contents { objects, files, .. } = &mut shared.contents;
+            let is_visible = |path: &str| files.contains_key(path);
+            if !damage::apply(objects, self.checker.seen(), is_visible, &mut self.rng) {
                 return;
             }
             (whole, objects.clone(), shared.contents.version)

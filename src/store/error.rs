@@ -41,6 +41,13 @@ pub enum StoreError {
          (MinIO does so when a connection ends in the middle of a completion)"
     )]
     UploadBroken { url: String },
+
+    /// The file may have lost bytes, and asking again would not say so: Linux reports that once.
+    #[error(
+        "{url} could not be brought to its disk: {source}. What was written of it may be lost; start \
+         again, and its records are read again"
+    )]
+    NotSynced { url: String, source: std::io::Error },
 }
 
 impl StoreError {
@@ -64,7 +71,8 @@ impl StoreError {
             Self::NotFound { .. }
             | Self::Foreign { .. }
             | Self::UploadGone { .. }
-            | Self::UploadBroken { .. } => false,
+            | Self::UploadBroken { .. }
+            | Self::NotSynced { .. } => false,
         }
     }
 }

@@ -322,9 +322,14 @@ impl PartFiles for LocalStore {
         let upload = upload.clone();
         self.blocking(move |store| {
             let hidden = store.in_progress(&upload.key);
+            let denied = |e| store.lost_or_denied("syncing", &upload.key.0, e);
+            let file = OpenOptions::new().write(true).open(&hidden);
+            let file = file.map_err(denied)?;
+            file.sync_all().map_err(|source| StoreError::NotSynced {
+                url: store.url_of(&upload.key.0),
+                source,
+            })?;
             let seal = || {
-                let file = OpenOptions::new().write(true).open(&hidden)?;
-                file.sync_all()?;
                 sync_folder(parent(&hidden)?)?;
                 let found = file.metadata()?;
                 if found.len() != size {
@@ -335,8 +340,7 @@ impl PartFiles for LocalStore {
                 }
                 Ok((found.ino(), written_at(&found)))
             };
-            let (inode, modified_ns) =
-                seal().map_err(|e| store.lost_or_denied("syncing", &upload.key.0, e))?;
+            let (inode, modified_ns) = seal().map_err(denied)?;
             Ok(Committable {
                 upload,
                 size,
@@ -350,6 +354,16 @@ impl PartFiles for LocalStore {
         let committable = committable.clone();
         self.blocking(move |store| store.finalize_blocking(&committable))
             .await
+    }
+
+    async fn is_visible(&self, key: &Key) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.blocking(move |store| match fs::symlink_metadata(store.path(&key)) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(store.denied("looking at", &key.0, e)),
+        })
+        .await
     }
 
     async fn open_uploads(&self) -> Result<Vec<Upload>, StoreError> {

@@ -139,6 +139,9 @@ pub trait PartFiles: Send + Sync {
     /// [`StoreError::UploadBroken`] when the upload is there and can never become the file.
     async fn finalize(&self, committable: &Committable) -> Result<(), StoreError>;
 
+    /// Whether a file, any file, is at the key.
+    async fn is_visible(&self, key: &Key) -> Result<bool, StoreError>;
+
     /// Uploads below the root that are open: neither finalized nor aborted.
     async fn open_uploads(&self) -> Result<Vec<Upload>, StoreError>;
 

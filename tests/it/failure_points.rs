@@ -37,9 +37,18 @@ fn dies_at(storage: Storage, point: &str) {
     assert!(archive.keys(Root::Checkpoints).len() > 2);
 }
 
+/// The same steps later in that run, where they are those of a checkpoint: the two slots before are
+/// start records, the two files before are those that the start finishes.
+const OF_A_CHECKPOINT: [&str; 4] = [
+    "slot-put-before:3",
+    "slot-put-after:3",
+    "finalize-before:4",
+    "finalize-after:3",
+];
+
 /// All points, several side by side: most of a run is waiting.
 fn at_every_point(storage: Storage) {
-    let points = Mutex::new(failure::ALL.into_iter());
+    let points = Mutex::new(failure::ALL.into_iter().chain(OF_A_CHECKPOINT));
     let next = || points.lock().unwrap().next();
     std::thread::scope(|scope| {
         let workers = [(); 3].map(|()| {

@@ -87,7 +87,13 @@ fn paused_for(time: Duration) {
         let archive = Archive::new(storage);
         let topic = Topic::create(4);
         let producing = topic.produce_slowly(40_000, 20_000);
-        let flags = ["--checkpoint-interval", "100ms"];
+        // With the 30 s of a request to S3 all its timeouts are shorter than the long pause.
+        let flags = [
+            "--checkpoint-interval",
+            "100ms",
+            "--checkpoint-timeout",
+            "20s",
+        ];
         let mut first = Lineage::start(&archive, &topic, &flags);
         first.wait_until_it_says_times("checkpoint complete", 2);
         first.pause();
@@ -141,6 +147,9 @@ fn arrives_late(late: fn(&Request) -> bool) {
     let mut second = Lineage::start(&archive, &topic, &flags);
     second.wait_until_it_says_times("checkpoint complete", 3);
     proxy.release();
+    wait_for("late request carried out", LONG, || {
+        (proxy.passed_late() > 0).then_some(())
+    });
     second.wait_until_it_says_times("checkpoint complete", 6);
     first.resume();
     is_fenced(first);
@@ -157,15 +166,15 @@ fn a_completion_that_arrives_after_another_has_taken_over_changes_nothing() {
 
 #[test]
 fn a_slot_that_arrives_after_another_has_taken_over_is_refused() {
-    arrives_late(|request| request.method == "PUT" && request.path.ends_with("/_metadata"));
+    arrives_late(Request::puts_a_slot);
 }
 
 #[test]
 fn a_commit_log_that_arrives_after_another_has_taken_over_names_no_visible_file() {
-    arrives_late(|request| request.method == "PUT" && request.path.ends_with(".csv"));
+    arrives_late(Request::puts_a_commit_log);
 }
 
 #[test]
 fn a_part_that_arrives_after_another_has_taken_over_is_never_visible() {
-    arrives_late(|request| request.method == "PUT" && request.query.contains("partNumber="));
+    arrives_late(Request::puts_a_part);
 }

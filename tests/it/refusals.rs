@@ -164,7 +164,12 @@ pub fn used(storage: Storage) -> (Archive, std::sync::Arc<Topic>) {
     let archive = Archive::new(storage);
     let topic = Topic::create(2);
     topic.produce(1_000);
-    Lineage::run(&archive, &topic, &["--bounded"]);
+    // One checkpoint, the last, however slow the machine is.
+    Lineage::run(
+        &archive,
+        &topic,
+        &["--bounded", "--checkpoint-interval", "1h"],
+    );
     (archive, topic)
 }
 

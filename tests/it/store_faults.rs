@@ -1,23 +1,41 @@
 //! S3 answers badly, through a proxy before the real one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::harness::archive::User;
-use crate::harness::proxy::{Fate, Proxy};
+use crate::harness::proxy::{Fate, Proxy, Request};
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, Lineage, Random, Storage, Topic};
+use crate::harness::{Archive, LONG, Lineage, Random, Storage, Topic, wait_for};
 
 /// A run through a proxy that treats every seventh request or so badly. It must not end before the
 /// topic does, and be exact.
 fn one_in_seven_is(fate: Fate) {
     let mut random = Random::seeded();
-    let proxy = Proxy::judged_by(move |_| {
-        if random.between(0, 7) == 0 {
+    exact_through(move |_| (random.between(0, 7) == 0).then_some(fate), 10);
+}
+
+/// The first requests of a kind fare badly.
+fn the_first_three(of_the_kind: fn(&Request) -> bool, fate: Fate) {
+    let mut left = 3;
+    let judge = move |request: &Request| {
+        let bad = left > 0 && of_the_kind(request);
+        left -= usize::from(bad);
+        bad.then_some(fate)
+    };
+    exact_through(judge, 3);
+}
+
+/// A run through a proxy that gives some requests another fate, so many at least.
+fn exact_through(mut judge: impl FnMut(&Request) -> Option<Fate> + Send + 'static, least: usize) {
+    let faults = Arc::new(AtomicUsize::new(0));
+    let counted = faults.clone();
+    let proxy = Proxy::judged_by(move |request| match judge(request) {
+        Some(fate) => {
+            counted.fetch_add(1, Ordering::Relaxed);
             fate
-        } else {
-            Fate::Pass
         }
+        None => Fate::Pass,
     });
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
     let producing = topic.produce_slowly(40_000, 20_000);
@@ -27,6 +45,9 @@ fn one_in_seven_is(fate: Fate) {
     let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
     lineage.wait_until_it_says_times("checkpoint complete", 3);
     producing.join().unwrap();
+    wait_for("requests that fared badly", LONG, || {
+        (faults.load(Ordering::Relaxed) >= least).then_some(())
+    });
     lineage.stop();
     Lineage::run(&archive, &topic, &["--bounded"]);
     // A put whose answer is lost is done again, so an upload may have been opened twice.
@@ -51,6 +72,41 @@ fn connections_that_are_cut_before_a_request_is_carried_out_cost_nothing() {
 #[test]
 fn requests_that_are_done_and_reported_as_failed_are_done_once() {
     one_in_seven_is(Fate::LoseAnswer);
+}
+
+#[test]
+fn parts_that_are_put_and_reported_as_failed_are_there_once() {
+    the_first_three(Request::puts_a_part, Fate::LoseAnswer);
+}
+
+#[test]
+fn uploads_that_are_completed_and_reported_as_failed_are_visible_once() {
+    the_first_three(Request::completes_an_upload, Fate::LoseAnswer);
+}
+
+#[test]
+fn commit_logs_that_are_put_and_reported_as_failed_are_there_once() {
+    the_first_three(Request::puts_a_commit_log, Fate::LoseAnswer);
+}
+
+#[test]
+fn slots_that_are_put_and_reported_as_failed_are_there_once() {
+    the_first_three(Request::puts_a_slot, Fate::LoseAnswer);
+}
+
+/// S3 does so when another put of the same key is under way, or was a moment ago.
+#[test]
+fn slots_and_commit_logs_that_are_refused_for_a_conflict_are_put_again() {
+    let conflict = Fate::Refuse(409, "ConditionalRequestConflict");
+    the_first_three(
+        |request| request.puts_a_slot() || request.puts_a_commit_log(),
+        conflict,
+    );
+}
+
+#[test]
+fn requests_that_get_no_answer_are_made_again() {
+    the_first_three(Request::puts_a_part, Fate::Hang);
 }
 
 #[test]
@@ -117,6 +173,11 @@ fn credentials_that_are_revoked_while_it_runs_are_waited_for() {
     lineage.stop();
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn a_clock_that_differs_too_much_from_the_store_s_is_waited_for() {
+    refused_for_a_while(403, "RequestTimeTooSkewed");
 }
 
 #[test]

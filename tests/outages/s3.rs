@@ -1,6 +1,6 @@
 //! S3 goes away and comes back while the service writes to it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
@@ -8,10 +8,10 @@ use crate::server::Server;
 
 const FLAGS: [&str; 3] = ["--checkpoint-interval", "200ms", "--reread-lost-files"];
 
-/// Memory that it holds now.
-fn resident_bytes(lineage: &Lineage) -> u64 {
+/// The most memory that it has held.
+fn peak_bytes(lineage: &Lineage) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", lineage.pid())).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     let kib = line.unwrap().trim().trim_end_matches(" kB");
     kib.parse::<u64>().unwrap() * 1024
 }
@@ -72,15 +72,18 @@ fn hangs_for(time: Duration) {
     let s3 = Server::s3();
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
     topic.produce(1_000);
-    let flags = [&FLAGS[..], &["--upload-buffer", "8MiB"]].concat();
+    let flags = [&FLAGS[..], &["--memory-budget", "32MiB"]].concat();
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says_times("checkpoint complete", 2);
     s3.pause();
-    topic.produce(2_000_000);
+    let begin = Instant::now();
     lineage.wait_until_it_says("degraded");
+    let after = begin.elapsed();
+    assert!(after < Duration::from_secs(10), "degraded after {after:?}");
+    topic.produce(2_000_000);
     std::thread::sleep(time);
-    let resident = resident_bytes(&lineage);
-    assert!(resident < 300 << 20, "{} MiB", resident >> 20);
+    let peak = peak_bytes(&lineage);
+    assert!(peak < 300 << 20, "{} MiB", peak >> 20);
     s3.resume();
     catches_up(&archive, &topic, lineage);
 }

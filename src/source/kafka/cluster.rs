@@ -78,8 +78,8 @@ impl Cluster {
         if !self.settings.topic_ids {
             return Ok(None);
         }
-        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
-        native::topic_id(&self.consumer, topic, TIMEOUT).ok_or_else(|| self.unreachable(timed_out))
+        native::topic_id(&self.consumer, topic, TIMEOUT)
+            .map_err(|code| self.unreachable(KafkaError::MetadataFetch(code)))
     }
 
     /// The cluster's own id.
@@ -87,8 +87,9 @@ impl Cluster {
         // Metadata first: its error says why there is no answer.
         let metadata = self.consumer.fetch_metadata(Some(""), TIMEOUT);
         metadata.map_err(|e| self.unreachable(e))?;
+        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
         let id = self.consumer.client().fetch_cluster_id(TIMEOUT);
-        Ok(id.unwrap_or_default())
+        id.ok_or_else(|| self.unreachable(timed_out))
     }
 
     /// Partitions of the topic; none when it does not exist. Those that no broker leads just now are

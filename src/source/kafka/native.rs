@@ -97,9 +97,6 @@ pub struct Messages {
     _consumer: Arc<KafkaConsumer>,
 }
 
-// SAFETY: a message is plain memory that nobody else refers to; it may be destroyed on any thread.
-unsafe impl Send for Messages {}
-
 /// One message, borrowed. `error` is set instead of a payload where the partition has an event.
 pub struct Message<'a> {
     pub error: Option<RDKafkaErrorCode>,
@@ -163,17 +160,15 @@ impl Drop for Messages {
     }
 }
 
-/// Kafka's own id of a topic, which a topic that was deleted and made again does not share:
-/// `Some(None)` where the brokers are too old to have ids, `None` when there is no answer within
-/// `timeout`.
+/// Kafka's own id of a topic, which a topic that was deleted and made again does not share: `None`
+/// only where the brokers are too old to have ids. Whatever else keeps them from saying it is an
+/// error, so that a slow broker is not taken for an old one.
 pub fn topic_id(
     consumer: &KafkaConsumer,
     topic: &str,
     timeout: Duration,
-) -> Option<Option<String>> {
-    let Ok(topic) = CString::new(topic) else {
-        return Some(None);
-    };
+) -> Result<Option<String>, RDKafkaErrorCode> {
+    let topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let mut names = [topic.as_ptr()];
     let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client outlives the call. Collection, options and queue are ours from their
@@ -189,11 +184,13 @@ pub fn topic_id(
         rd::rd_kafka_AdminOptions_set_request_timeout(options, timeout, ptr::null_mut(), 0);
         rd::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = rd::rd_kafka_queue_poll(queue, timeout);
-        let id = (!event.is_null()).then(|| {
+        let id = if event.is_null() {
+            Err(RDKafkaErrorCode::OperationTimedOut)
+        } else {
             let id = described_id(event);
             rd::rd_kafka_event_destroy(event);
             id
-        });
+        };
         rd::rd_kafka_queue_destroy(queue);
         rd::rd_kafka_AdminOptions_destroy(options);
         rd::rd_kafka_TopicCollection_destroy(topics);
@@ -203,38 +200,50 @@ pub fn topic_id(
 
 /// # Safety
 /// `event` is alive.
-unsafe fn described_id(event: *mut rd::rd_kafka_event_t) -> Option<String> {
+unsafe fn described_id(
+    event: *mut rd::rd_kafka_event_t,
+) -> Result<Option<String>, RDKafkaErrorCode> {
+    let bad = RDKafkaErrorCode::BadMessage;
     let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     // SAFETY: librdkafka's getters answer null, or a part of the event; each is looked at before
     // it is used. One topic was asked for, so the first description is its.
     unsafe {
-        if rd::rd_kafka_event_error(event) != ok {
-            return None;
+        let error = rd::rd_kafka_event_error(event);
+        if error != ok {
+            return match error.into() {
+                RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion => {
+                    Ok(None)
+                }
+                error => Err(error),
+            };
         }
         let result = rd::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
-            return None;
+            return Err(bad);
         }
         let mut count = 0;
         let descriptions = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
         if descriptions.is_null() || count == 0 {
-            return None;
+            return Err(bad);
         }
         let description = *descriptions;
         let error = rd::rd_kafka_TopicDescription_error(description);
         if !error.is_null() && rd::rd_kafka_error_code(error) != ok {
-            return None;
+            return Err(rd::rd_kafka_error_code(error).into());
         }
         let id = rd::rd_kafka_TopicDescription_topic_id(description);
         if id.is_null()
             || (rd::rd_kafka_Uuid_most_significant_bits(id) == 0
                 && rd::rd_kafka_Uuid_least_significant_bits(id) == 0)
         {
-            return None;
+            return Ok(None);
         }
         let text = rd::rd_kafka_Uuid_base64str(id);
-        let text = (!text.is_null()).then(|| std::ffi::CStr::from_ptr(text));
-        text.map(|text| text.to_string_lossy().into_owned())
+        if text.is_null() {
+            return Err(bad);
+        }
+        let text = std::ffi::CStr::from_ptr(text);
+        Ok(Some(text.to_string_lossy().into_owned()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use futures::TryStreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -149,6 +149,8 @@ pub fn s3() -> &'static AmazonS3 {
             .with_access_key_id(server("LINEAGE_TEST_S3_ACCESS_KEY"))
             .with_secret_access_key(server("LINEAGE_TEST_S3_SECRET_KEY"))
             .with_bucket_name(s3_bucket())
+            // As the service announces it for its uploads.
+            .with_checksum_algorithm(Checksum::CRC64NVME)
             .build()
             .unwrap()
     })

@@ -25,6 +25,18 @@ impl Request {
     pub fn completes_an_upload(&self) -> bool {
         self.method == "POST" && self.query.contains("uploadId=")
     }
+
+    pub fn puts_a_part(&self) -> bool {
+        self.method == "PUT" && self.query.contains("partNumber=")
+    }
+
+    pub fn puts_a_slot(&self) -> bool {
+        self.method == "PUT" && self.path.ends_with("/_metadata")
+    }
+
+    pub fn puts_a_commit_log(&self) -> bool {
+        self.method == "PUT" && self.path.ends_with(".csv")
+    }
 }
 
 /// What becomes of a request.
@@ -55,6 +67,7 @@ struct Shared {
     released: AtomicBool,
     closed: AtomicBool,
     seen: AtomicUsize,
+    passed_late: AtomicUsize,
 }
 
 pub struct Proxy {
@@ -78,6 +91,7 @@ impl Proxy {
             released: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             seen: AtomicUsize::new(0),
+            passed_late: AtomicUsize::new(0),
         });
         let accepted = shared.clone();
         std::thread::spawn(move || {
@@ -107,6 +121,11 @@ impl Proxy {
     /// What was held is carried out now, and nothing is held any more.
     pub fn release(&self) {
         self.shared.released.store(true, Ordering::Relaxed);
+    }
+
+    /// Requests that were held, and that the server has since.
+    pub fn passed_late(&self) -> usize {
+        self.shared.passed_late.load(Ordering::Relaxed)
     }
 
     /// Requests that hung or were held.
@@ -207,6 +226,9 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
         let mut upstream = &upstream;
         upstream.write_all(&head)?;
         io::copy(&mut requests.by_ref().take(length), &mut upstream)?;
+        if fate == Fate::Hold {
+            shared.passed_late.fetch_add(1, Ordering::Relaxed);
+        }
     }
     upstream.shutdown(Shutdown::Both)
 }
