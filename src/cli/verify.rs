@@ -28,11 +28,14 @@ impl Watcher for Bar {
     }
 }
 
+/// For looking at Kafka, one fetch at a time.
+const QUEUE_MEMORY: usize = 24 << 20;
+
 /// # Errors
 /// If it could not look.
 pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
     let Archive { paths, s3 } = Archive::try_from(args.archive)?;
-    let kafka = settings::kafka(args.brokers, "lineage-verify".to_owned())?;
+    let kafka = settings::kafka(args.brokers, "lineage-verify".to_owned(), QUEUE_MEMORY)?;
     let verify = Verify {
         paths,
         s3,

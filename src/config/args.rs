@@ -106,9 +106,10 @@ pub struct RunArgs {
     #[arg(long, env = "PARQUET_COMPRESSION", value_enum, default_value = "zstd")]
     pub parquet_compression: Compression,
 
-    /// Encoded bytes that may wait for the store before reading pauses
-    #[arg(long, env = "UPLOAD_BUFFER", default_value = "64MiB", value_parser = parse_size)]
-    pub upload_buffer: usize,
+    /// Memory for queues, open files and uploads; over it reading pauses. The process itself needs some
+    /// 40 MiB more
+    #[arg(long, env = "MEMORY_BUDGET", default_value = "128MiB", value_parser = parse_size)]
+    pub memory_budget: usize,
 
     /// Read up to the offsets that the topic ends at now, then take a last checkpoint and exit
     #[arg(long, env = "BOUNDED")]

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use super::DEFAULT_SCHEMA;
 use super::args::{ArchiveArgs, BrokerArgs, PathArgs, RunArgs, S3Args};
 use super::location::Location;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
+use crate::runtime::budget;
 use crate::sink::parquet::Compression;
 use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
 use crate::store::s3::S3Access;
@@ -31,8 +34,8 @@ pub struct Settings {
     /// Bytes.
     pub max_file_size: usize,
     pub compression: Compression,
-    /// Bytes.
-    pub upload_buffer: usize,
+    /// Bytes that open files and uploads may take.
+    pub file_memory: usize,
     pub bounded: bool,
     pub allow_lost_offsets: bool,
     pub reread_lost_files: bool,
@@ -65,6 +68,15 @@ pub enum SettingsError {
     },
     #[error("AVRO_SCHEMA: {path} cannot be archived: {source}")]
     Schema { path: PathBuf, source: SchemaError },
+    #[error(
+        "MEMORY_BUDGET={given} is too little for PARALLELISM={parallelism}: give at least {least}, or \
+         fewer subtasks"
+    )]
+    SmallBudget {
+        given: ByteSize,
+        parallelism: u32,
+        least: ByteSize,
+    },
     #[error("{0} is empty")]
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
@@ -80,9 +92,19 @@ impl TryFrom<RunArgs> for Settings {
         let paths = Paths::try_from(args.paths)?;
         not_empty("KAFKA_TOPIC", &args.kafka_topic)?;
         not_empty("KAFKA_GROUP_ID", &args.kafka_group_id)?;
+        let subtasks = args.parallelism as usize;
+        let least = subtasks * budget::LEAST_PER_SUBTASK;
+        if args.memory_budget < least {
+            return Err(SettingsError::SmallBudget {
+                given: ByteSize(args.memory_budget as u64),
+                parallelism: args.parallelism,
+                least: ByteSize(least as u64),
+            });
+        }
+        let queues = budget::of_queues(args.memory_budget);
         let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
         Ok(Self {
-            kafka: kafka(args.brokers, args.kafka_group_id)?,
+            kafka: kafka(args.brokers, args.kafka_group_id, queues / subtasks)?,
             topic: args.kafka_topic,
             discovery_interval: args.partition_discovery_interval,
             paths,
@@ -98,7 +120,7 @@ impl TryFrom<RunArgs> for Settings {
             schema: schema(args.avro_schema)?,
             max_file_size: args.max_file_size,
             compression: args.parquet_compression,
-            upload_buffer: args.upload_buffer,
+            file_memory: args.memory_budget - queues,
             bounded: args.bounded,
             allow_lost_offsets: args.allow_lost_offsets,
             reread_lost_files: args.reread_lost_files,
@@ -163,12 +185,17 @@ impl TryFrom<S3Args> for S3Access {
 }
 
 /// How to reach the brokers, as a member of a group.
-pub fn kafka(args: BrokerArgs, group_id: String) -> Result<KafkaSettings, SettingsError> {
+pub fn kafka(
+    args: BrokerArgs,
+    group_id: String,
+    queue_memory: usize,
+) -> Result<KafkaSettings, SettingsError> {
     not_empty("KAFKA_BOOTSTRAP_SERVERS", &args.kafka_bootstrap_servers)?;
     Ok(KafkaSettings {
         bootstrap_servers: args.kafka_bootstrap_servers,
         group_id,
         properties: properties(args.kafka_property)?,
+        queue_memory,
         topic_ids: true,
     })
 }
@@ -313,6 +340,8 @@ mod tests {
             (vec!["--aws-endpoint-url", "minio:9000"], "AWS_ENDPOINT_URL"),
             (vec!["--avro-schema", "/does/not/exist"], "AVRO_SCHEMA"),
             (vec!["--max-file-size", "big"], "--max-file-size"),
+            (vec!["--memory-budget", "31MiB"], "MEMORY_BUDGET"),
+            (vec!["--parallelism", "200"], "MEMORY_BUDGET"),
             (vec!["--unknown"], "--unknown"),
         ] {
             let text = refusal(&flags);

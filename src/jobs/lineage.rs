@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
         &self,
         events: &mpsc::UnboundedSender<Event>,
     ) -> Result<(Threads, Vec<JoinHandle<()>>), JobError> {
-        let budget = Budget::new(self.settings.upload_buffer);
+        let budget = Budget::new(self.settings.file_memory);
         let mut senders = Vec::new();
         let mut handles = Vec::new();
         for index in (0..self.settings.parallelism).map(SubtaskIndex) {

@@ -1,16 +1,35 @@
-//! The budget for bytes that are encoded and on their way to the store.
+//! The memory budget of the process, in three parts: what the consumers' queues may hold, which is
+//! set apart at the start; open row groups; and pieces on their way to the store.
 //!
 //! A subtask looks at it before it fetches: over the budget it waits, so a store that is away costs
-//! time and no memory. Bytes are taken without asking, because a file that is being closed cannot
-//! stop half-way; the excess is at most one row group for each subtask.
+//! time and no memory. Where open files are what fills it, the largest is closed early. Bytes are
+//! taken without asking, because a file that is being closed cannot stop half-way; the excess is at
+//! most one row group for each subtask.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Bytes of a budget that the consumers' queues may take, all together.
+pub fn of_queues(budget: usize) -> usize {
+    budget / 8 * 3
+}
+
+/// What a subtask needs at least: a fetch, a row group and a piece or two.
+pub const LEAST_PER_SUBTASK: usize = 16 << 20;
+
+/// What the rest of a budget is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    OpenFiles,
+    InFlight,
+}
+
+/// The part of a budget that files have.
 #[derive(Debug)]
 pub struct Budget {
     capacity: usize,
-    used: AtomicUsize,
+    open_files: AtomicUsize,
+    in_flight: AtomicUsize,
 }
 
 impl Budget {
@@ -18,20 +37,48 @@ impl Budget {
     pub fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Self {
             capacity,
-            used: AtomicUsize::new(0),
+            open_files: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
         })
     }
 
     pub fn exhausted(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.capacity
+        self.used(Part::OpenFiles) + self.used(Part::InFlight) >= self.capacity
     }
 
-    /// Takes so many bytes until the share is dropped.
+    /// Whether it is exhausted, and by open files rather than by a slow store.
+    pub fn filled_by_open_files(&self) -> bool {
+        self.exhausted() && self.used(Part::OpenFiles) >= self.used(Part::InFlight)
+    }
+
+    /// Takes so many bytes for a piece until the share is dropped.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Share {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        let mut share = self.share(Part::InFlight);
+        share.set(bytes);
+        share
+    }
+
+    /// The share of an open file; it has nothing yet.
+    pub fn open_file(self: &Arc<Self>) -> Share {
+        self.share(Part::OpenFiles)
+    }
+
+    fn share(self: &Arc<Self>, part: Part) -> Share {
         Share {
             budget: self.clone(),
-            bytes,
+            part,
+            bytes: 0,
+        }
+    }
+
+    fn used(&self, part: Part) -> usize {
+        self.counter(part).load(Ordering::Relaxed)
+    }
+
+    fn counter(&self, part: Part) -> &AtomicUsize {
+        match part {
+            Part::OpenFiles => &self.open_files,
+            Part::InFlight => &self.in_flight,
         }
     }
 }
@@ -40,12 +87,27 @@ impl Budget {
 #[derive(Debug)]
 pub struct Share {
     budget: Arc<Budget>,
+    part: Part,
     bytes: usize,
+}
+
+impl Share {
+    /// From now on it is so many bytes.
+    pub fn set(&mut self, bytes: usize) {
+        let counter = self.budget.counter(self.part);
+        counter.fetch_add(bytes, Ordering::Relaxed);
+        counter.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.set(0);
     }
 }
 
@@ -63,5 +125,29 @@ mod tests {
         drop(first);
         assert!(!budget.exhausted());
         drop(second);
+    }
+
+    #[test]
+    fn an_open_file_counts_as_much_as_it_has_now() {
+        let budget = Budget::new(10);
+        let mut file = budget.open_file();
+        file.set(12);
+        assert!(budget.exhausted());
+        file.set(3);
+        assert!(!budget.exhausted());
+        let _piece = budget.take(7);
+        assert!(budget.exhausted());
+    }
+
+    #[test]
+    fn a_slow_store_is_not_taken_for_open_files() {
+        let budget = Budget::new(10);
+        let mut file = budget.open_file();
+        file.set(4);
+        let piece = budget.take(8);
+        assert!(!budget.filled_by_open_files());
+        drop(piece);
+        file.set(11);
+        assert!(budget.filled_by_open_files());
     }
 }

@@ -14,7 +14,7 @@ use crate::source::SourceReader;
 use crate::transform::Operator;
 
 /// How long a fetch may wait, and so how long a barrier may wait for an idle subtask.
-const FETCH_TIMEOUT: Duration = Duration::from_millis(50);
+const FETCH_TIMEOUT: Duration = Duration::from_millis(100);
 /// How soon a subtask that waits for memory, or for its last barrier, looks again.
 const WAIT: Duration = Duration::from_millis(10);
 

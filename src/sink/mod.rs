@@ -9,6 +9,7 @@ pub mod committer;
 pub mod footer;
 pub mod naming;
 pub mod parquet;
+mod pieces;
 pub mod upload;
 pub mod writer;
 

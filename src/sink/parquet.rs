@@ -1,13 +1,12 @@
 //! One Parquet file that is written as a stream: row groups leave as they are full, in pieces of
-//! [`PART_SIZE`]; the file is never whole in memory.
+//! [`PART_SIZE`](crate::store::PART_SIZE); the file is never whole in memory.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
@@ -16,7 +15,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::store::PART_SIZE;
+use super::pieces::Pieces;
+use crate::transform::enrich;
 
 /// Rows of a row group: enough to compress well and for readers to skip by, and with few columns
 /// some 3 MB encoded.
@@ -42,21 +42,6 @@ pub struct ParquetFile {
     writer: ArrowWriter<Pieces>,
 }
 
-/// Collects what the encoder writes.
-#[derive(Default)]
-struct Pieces(BytesMut);
-
-impl Write for Pieces {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl ParquetFile {
     /// Begins a file whose first rows are `sample`.
     pub fn create(sample: &RecordBatch, compression: Compression) -> Result<Self, ParquetError> {
@@ -79,25 +64,26 @@ impl ParquetFile {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
-    /// A piece of exactly [`PART_SIZE`], if there is one.
+    /// A piece of exactly [`PART_SIZE`](crate::store::PART_SIZE), if there is one.
     pub fn next_piece(&mut self) -> Option<Bytes> {
-        let pieces = &mut self.writer.inner_mut().0;
-        (pieces.len() >= PART_SIZE).then(|| pieces.split_to(PART_SIZE).freeze())
+        self.writer.inner_mut().next_full()
+    }
+
+    /// Bytes of memory that the open row group takes.
+    pub fn memory(&self) -> usize {
+        self.writer.memory_size()
     }
 
     /// Ends the file; returns what is left of its bytes, in pieces.
-    pub fn finish(mut self, footer: Vec<KeyValue>) -> Result<Vec<Bytes>, ParquetError> {
+    pub fn finish(
+        mut self,
+        footer: Vec<KeyValue>,
+    ) -> Result<impl Iterator<Item = Bytes>, ParquetError> {
         for entry in footer {
             self.writer.append_key_value_metadata(entry);
         }
         // Writes the footer, too; after the writer's `finish` it would refuse.
-        let mut rest = self.writer.into_inner()?.0;
-        let mut pieces = Vec::new();
-        while rest.len() > PART_SIZE {
-            pieces.push(rest.split_to(PART_SIZE).freeze());
-        }
-        pieces.push(rest.freeze());
-        Ok(pieces)
+        Ok(self.writer.into_inner()?.finish())
     }
 }
 
@@ -125,8 +111,20 @@ fn properties(
                     .set_column_dictionary_enabled(path.clone(), false)
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
+            // Ids, as a rule: with their lengths apart the compressor sees nothing but text, and
+            // the least and greatest of them help nobody to skip rows.
             DataType::Utf8 | DataType::Binary if !repeats(column.as_ref()) => {
-                properties = properties.set_column_dictionary_enabled(path, false);
+                properties = properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
+                    .set_column_encoding(path, Encoding::DELTA_LENGTH_BYTE_ARRAY);
+            }
+            // One value over long runs: their differences are nothing, and cost less than a look
+            // into a dictionary for each row.
+            DataType::Int32 if field.name() == enrich::PARTITION => {
+                properties = properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
             _ => {}
         }

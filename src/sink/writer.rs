@@ -14,9 +14,12 @@ use super::upload::{Command, Piece};
 use super::{ClosedFile, SinkError, SinkWriter};
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Generation, JobId, Split, SubtaskIndex};
-use crate::runtime::budget::Budget;
+use crate::runtime::budget::{Budget, Share};
 use crate::store::{Committable, Key, Root};
 use crate::transform::Rows;
+
+/// To close smaller files would free little, and leave many.
+const WORTH_SHEDDING: usize = 1 << 20;
 
 /// What the files of one writer have in common.
 #[derive(Debug, Clone)]
@@ -47,6 +50,7 @@ struct OpenFile {
     parquet: ParquetFile,
     offsets: OffsetSets,
     rows: u64,
+    memory: Share,
     pieces: mpsc::UnboundedSender<Piece>,
     durable: oneshot::Receiver<Committable>,
 }
@@ -95,6 +99,7 @@ impl ParquetSinkWriter {
             parquet,
             offsets: OffsetSets::default(),
             rows: 0,
+            memory: self.budget.open_file(),
             pieces,
             durable,
         })
@@ -123,11 +128,30 @@ impl ParquetSinkWriter {
             let share = self.budget.take(piece.len());
             send(&file.pieces, Piece::Bytes(piece, share))?;
         }
+        file.memory.set(file.parquet.memory());
         if file.parquet.size() >= self.settings.roll_size {
             let closed = self.close_file(file, checkpoint)?;
             self.rolled.push(closed);
         } else {
             self.open.insert(bucket, file);
+        }
+        Ok(())
+    }
+
+    /// Over the budget by open files: closes the largest ones early.
+    fn shed(&mut self, checkpoint: CheckpointId) -> Result<(), SinkError> {
+        while self.budget.filled_by_open_files() {
+            let largest = self.open.iter().max_by_key(|(_, file)| file.memory.bytes());
+            let Some((&bucket, file)) = largest else {
+                break;
+            };
+            if file.memory.bytes() < WORTH_SHEDDING {
+                break;
+            }
+            if let Some(file) = self.open.remove(&bucket) {
+                let closed = self.close_file(file, checkpoint)?;
+                self.rolled.push(closed);
+            }
         }
         Ok(())
     }
@@ -184,7 +208,7 @@ impl SinkWriter for ParquetSinkWriter {
             self.write_run(rows, (from, to), bucket, checkpoint)?;
             from = to;
         }
-        Ok(())
+        self.shed(checkpoint)
     }
 
     fn close(&mut self, checkpoint: CheckpointId) -> Result<Vec<ClosedFile>, SinkError> {

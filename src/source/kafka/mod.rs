@@ -1,5 +1,6 @@
 //! Kafka by librdkafka: one consumer for each subtask, partitions assigned by hand.
 
+mod batch;
 pub mod cluster;
 mod context;
 mod native;
@@ -21,7 +22,19 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, String>,
     /// Whether the brokers can be asked for the topic's id; librdkafka's mock does not answer.
     pub topic_ids: bool,
+    /// Bytes that one consumer's queue may take, fetches under way included.
+    pub queue_memory: usize,
 }
+
+/// What librdkafka needs for a queued message beside its payload.
+const MESSAGE_OVERHEAD: usize = 300;
+/// A fetch of small messages takes so many times its bytes once it is in the queue.
+const SMALL_MESSAGES: usize = 8;
+/// More does not make it faster.
+const MOST_MESSAGES: usize = 40_000;
+const LARGEST_FETCH: usize = 8 << 20;
+/// Librdkafka asks for at least `message.max.bytes`, which is a million.
+const SMALLEST_FETCH: usize = 1_000_000;
 
 /// Properties that exactly-once rests on, and why nobody else may set them.
 pub const OWNED_PROPERTIES: &[(&str, &str)] = &[
@@ -62,18 +75,24 @@ pub const OWNED_PROPERTIES: &[(&str, &str)] = &[
 
 impl KafkaSettings {
     fn client_config(&self) -> ClientConfig {
+        let half = self.queue_memory / 2;
+        let messages = (half / MESSAGE_OVERHEAD).clamp(1, MOST_MESSAGES);
+        let fetch = (half / SMALL_MESSAGES).clamp(SMALLEST_FETCH, LARGEST_FETCH);
         let mut config = ClientConfig::new();
         config
             .set("client.id", "lineage")
             // A full queue is looked at again after this time; librdkafka's default of a second
             // makes catching up almost four times slower.
             .set("fetch.queue.backoff.ms", "5")
-            // Small queues: faster for the caches, and bounded. Each queued message costs some
-            // 300 bytes beside its payload, so the count is the limit that matters.
-            .set("queued.min.messages", "40000")
-            .set("queued.max.messages.kbytes", "8192")
-            .set("fetch.message.max.bytes", "524288")
-            .set("fetch.max.bytes", "8388608")
+            // Half for what is queued, half for the fetch that comes on top of it. Small queues are
+            // faster, too: they stay in the caches.
+            .set("queued.min.messages", messages.to_string())
+            .set("queued.max.messages.kbytes", (half >> 10).to_string())
+            .set(
+                "fetch.message.max.bytes",
+                (512 << 10).min(fetch).to_string(),
+            )
+            .set("fetch.max.bytes", fetch.to_string())
             .set("reconnect.backoff.max.ms", "2000");
         for (key, value) in &self.properties {
             config.set(key, value);

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::KafkaSettings;
+use super::batch::KafkaBatch;
 use super::context::{BROKERS, Context};
 use super::native::{KafkaConsumer, MessageQueue, Messages};
 use crate::clock::Clock;
@@ -21,8 +22,14 @@ use crate::runtime::health::Health;
 use crate::source::reread::Reread;
 use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
 
-/// Records in a batch at the most: enough to spread the cost of a call, few enough for the caches.
+/// Records in a batch at the most: enough to spread what each batch costs behind this.
 const BATCH: usize = 8_192;
+/// A batch ends earlier when its keys and values have so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+/// Messages of one call at the most: with some 300 bytes each they stay in a core's cache until they
+/// are copied.
+const LARGEST_CALL: usize = 1_024;
+const SMALLEST_CALL: usize = 16;
 
 pub struct KafkaReader {
     queue: MessageQueue,
@@ -30,6 +37,8 @@ pub struct KafkaReader {
     splits: Vec<Split>,
     places: HashMap<(String, i32), SplitIndex>,
     states: Vec<SplitState>,
+    /// Messages that the next call takes.
+    call: usize,
 }
 
 struct SplitState {
@@ -55,30 +64,6 @@ impl SplitState {
     }
 }
 
-/// Records of one batch call, without the events that came among them.
-pub struct KafkaBatch {
-    messages: Messages,
-    /// Place in `messages`, and origin, of each record.
-    records: Vec<(u32, Origin)>,
-}
-
-impl RawBatch for KafkaBatch {
-    fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    fn record(&self, index: usize) -> Record<'_> {
-        let (place, origin) = self.records[index];
-        let message = self.messages.get(place as usize);
-        Record {
-            origin,
-            timestamp: self.messages.timestamp(place as usize),
-            key: message.key,
-            value: message.payload,
-        }
-    }
-}
-
 impl KafkaReader {
     pub fn new(
         settings: &KafkaSettings,
@@ -97,7 +82,65 @@ impl KafkaReader {
             splits: Vec::new(),
             places: HashMap::new(),
             states: Vec::new(),
+            call: SMALLEST_CALL,
         })
+    }
+
+    /// Copies what is to be handed over, and keeps the positions.
+    fn take(&mut self, messages: &Messages, batch: &mut KafkaBatch) -> Result<(), SourceError> {
+        // Messages come in runs of one partition; looking its place up once a run is enough.
+        let mut run: Option<(i32, SplitIndex)> = None;
+        for place in 0..messages.len() {
+            let message = messages.get(place);
+            let index = match run {
+                // One reader reads one topic today; with more, the topic belongs in here.
+                Some((partition, index)) if partition == message.partition => index,
+                _ => {
+                    let split = (messages.topic(place), message.partition);
+                    let Some(&index) = self.places.get(&split) else {
+                        let (topic, partition) = split;
+                        let Some(error) = message.error else {
+                            let what = format!("a record of {topic}-{partition}, not asked for");
+                            return Err(SourceError::Fatal(what));
+                        };
+                        self.trouble(CONSUMER, &format!("{topic}-{partition}: {error}"));
+                        continue;
+                    };
+                    run = Some((message.partition, index));
+                    index
+                }
+            };
+            if let Some(code) = message.error {
+                self.event(index, code, message.offset)?;
+                continue;
+            }
+            let state = &mut self.states[index.0 as usize];
+            let offset = Offset(message.offset);
+            // Below the position: handed over before, and fetched again after a reconnect.
+            let again = offset.0 < state.position.0;
+            let behind_end = state.until.is_some_and(|until| offset.0 >= until.0);
+            if again || behind_end {
+                // A record behind the end proves that there is nothing more before it.
+                if let (true, Some(until)) = (behind_end, state.until) {
+                    state.position = state.position.max(until);
+                }
+                continue;
+            }
+            state.position = offset.next();
+            if !state.wants(offset) {
+                continue;
+            }
+            batch.push(Record {
+                origin: Origin {
+                    split: index,
+                    offset,
+                },
+                timestamp: messages.timestamp(place),
+                key: message.key,
+                value: message.payload,
+            });
+        }
+        Ok(())
     }
 
     /// Takes events that are no messages: errors, statistics, token refresh. They are served by
@@ -198,64 +241,25 @@ impl SourceReader for KafkaReader {
 
     fn fetch(&mut self, timeout: Duration) -> Result<KafkaBatch, SourceError> {
         self.serve_events()?;
-        let messages = self.queue.consume(timeout, BATCH);
-        let mut records = Vec::with_capacity(messages.len());
-        // Messages come in runs of one partition; looking its place up once a run is enough.
-        let mut run: Option<(i32, SplitIndex)> = None;
-        for place in 0..messages.len() {
-            let message = messages.get(place);
-            let index = match run {
-                // One reader reads one topic today; with more, the topic belongs in here.
-                Some((partition, index)) if partition == message.partition => index,
-                _ => {
-                    let split = (messages.topic(place), message.partition);
-                    let Some(&index) = self.places.get(&split) else {
-                        let (topic, partition) = split;
-                        let Some(error) = message.error else {
-                            let what = format!("a record of {topic}-{partition}, not asked for");
-                            return Err(SourceError::Fatal(what));
-                        };
-                        self.trouble(CONSUMER, &format!("{topic}-{partition}: {error}"));
-                        continue;
-                    };
-                    run = Some((message.partition, index));
-                    index
-                }
-            };
-            if let Some(code) = message.error {
-                self.event(index, code, message.offset)?;
-                continue;
+        let mut batch = KafkaBatch::default();
+        let mut timeout = timeout;
+        while batch.len() < BATCH && batch.size() < BATCH_BYTES {
+            let messages = self.queue.consume(timeout, self.call);
+            let before = batch.size();
+            self.take(&messages, &mut batch)?;
+            if messages.len() < self.call {
+                break;
             }
-            let state = &mut self.states[index.0 as usize];
-            let offset = Offset(message.offset);
-            // Below the position: handed over before, and fetched again after a reconnect.
-            let again = offset.0 < state.position.0;
-            let behind_end = state.until.is_some_and(|until| offset.0 >= until.0);
-            if again || behind_end {
-                // A record behind the end proves that there is nothing more before it.
-                if let (true, Some(until)) = (behind_end, state.until) {
-                    state.position = state.position.max(until);
-                }
-                continue;
-            }
-            state.position = offset.next();
-            if !state.wants(offset) {
-                continue;
-            }
-            let place = u32::try_from(place).unwrap_or(u32::MAX);
-            records.push((
-                place,
-                Origin {
-                    split: index,
-                    offset,
-                },
-            ));
+            // Large messages are taken a few at a time.
+            let average = (batch.size() - before) / self.call + 1;
+            self.call = (BATCH_BYTES / average).clamp(SMALLEST_CALL, LARGEST_CALL);
+            timeout = Duration::ZERO;
         }
         self.finish_rereading()?;
-        if !records.is_empty() {
-            self.recovered(records.iter().map(|(_, origin)| origin.split));
+        if !batch.is_empty() {
+            self.recovered(batch.origins().map(|origin| origin.split));
         }
-        Ok(KafkaBatch { messages, records })
+        Ok(batch)
     }
 
     fn add_splits(&mut self, starts: Vec<SplitStart>) -> Result<(), SourceError> {

@@ -1,0 +1,99 @@
+//! Records copied out of librdkafka's messages, one behind the other.
+//!
+//! To copy some dozens of bytes while they are at hand is cheaper than to come back to them: each
+//! message lies somewhere else, and a batch of messages is larger than a core's cache.
+
+use crate::source::{Origin, RawBatch, Record};
+
+#[derive(Default)]
+pub struct KafkaBatch {
+    /// Key and value of each record.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    origin: Origin,
+    timestamp: Option<i64>,
+    /// Where the key begins; the value is behind it.
+    begin: usize,
+    key: Option<u32>,
+    value: Option<u32>,
+}
+
+impl KafkaBatch {
+    pub fn push(&mut self, record: Record<'_>) {
+        let begin = self.bytes.len();
+        let mut copy = |bytes: &[u8]| {
+            self.bytes.extend_from_slice(bytes);
+            // Kafka's own lengths have 31 bits.
+            u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+        };
+        let entry = Entry {
+            origin: record.origin,
+            timestamp: record.timestamp,
+            begin,
+            key: record.key.map(&mut copy),
+            value: record.value.map(&mut copy),
+        };
+        self.entries.push(entry);
+    }
+
+    /// Bytes of all keys and values.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn origins(&self) -> impl Iterator<Item = Origin> {
+        self.entries.iter().map(|entry| entry.origin)
+    }
+}
+
+impl RawBatch for KafkaBatch {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn record(&self, index: usize) -> Record<'_> {
+        let entry = &self.entries[index];
+        let middle = entry.begin + entry.key.unwrap_or(0) as usize;
+        Record {
+            origin: entry.origin,
+            timestamp: entry.timestamp,
+            key: entry.key.map(|_| &self.bytes[entry.begin..middle]),
+            value: entry
+                .value
+                .map(|length| &self.bytes[middle..middle + length as usize]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::Offset;
+    use crate::source::SplitIndex;
+
+    proptest! {
+        #[test]
+        fn records_come_out_as_they_went_in(
+            records in prop::collection::vec(any::<(Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>)>(), 0..20)
+        ) {
+            let mut batch = KafkaBatch::default();
+            for (offset, (key, value, timestamp)) in records.iter().enumerate() {
+                let origin = Origin { split: SplitIndex(3), offset: Offset(offset as i64) };
+                let (key, value) = (key.as_deref(), value.as_deref());
+                batch.push(Record { origin, timestamp: *timestamp, key, value });
+            }
+            prop_assert_eq!(batch.len(), records.len());
+            for (index, (key, value, timestamp)) in records.iter().enumerate() {
+                let record = batch.record(index);
+                prop_assert_eq!(record.origin.offset, Offset(index as i64));
+                prop_assert_eq!(record.timestamp, *timestamp);
+                prop_assert_eq!((record.key, record.value), (key.as_deref(), value.as_deref()));
+            }
+        }
+    }
+}
