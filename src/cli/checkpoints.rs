@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use chrono::{DateTime, SecondsFormat};
 use comfy_table::presets::ASCII_BORDERS_ONLY_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -13,7 +13,7 @@ use crate::config::args::{ArchiveArgs, CheckpointsCommand, SlotChoice};
 use crate::config::settings::Archive;
 use crate::ids::CheckpointId;
 use crate::store::Root;
-use crate::verify::archive::read_slots;
+use crate::verify::slots::{self, Slots};
 
 /// # Errors
 /// If the log cannot be read, or does not have what was asked for.
@@ -21,26 +21,30 @@ pub async fn checkpoints(command: CheckpointsCommand) -> anyhow::Result<()> {
     let text = match command {
         CheckpointsCommand::List { json, archive } => {
             let slots = slots(archive).await?;
+            slots.warn_of_damage();
             if json {
-                let lines = slots.iter().map(|slot| format!("{}\n", summary(slot)));
+                let lines = slots.readable.values().map(|s| format!("{}\n", summary(s)));
                 lines.collect()
             } else {
-                format!("{}\n", table(&slots))
+                format!("{}\n", table(slots.readable.values()))
             }
         }
         CheckpointsCommand::Show { id, archive } => {
             let slots = slots(archive).await?;
-            let held = slots.iter().map(|slot| slot.id.0);
-            let (first, last) = (held.clone().min(), held.max());
-            let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
             let id = match id {
-                SlotChoice::Latest => last,
-                SlotChoice::Number(id) => id,
+                SlotChoice::Latest => slots.newest.id,
+                SlotChoice::Number(id) => CheckpointId(id),
             };
-            let slot = slots.iter().find(|slot| slot.id == CheckpointId(id));
-            let slot = slot.with_context(|| {
-                format!("slot {id} is not in the log, which holds {first} to {last}")
-            })?;
+            if let Some(damaged) = slots.damaged.get(&id) {
+                bail!("slot {} cannot be used: {}", damaged.url, damaged.why);
+            }
+            slots.warn_of_damage();
+            let Some(slot) = slots.readable.get(&id) else {
+                let first = slots.readable.keys().chain(slots.damaged.keys()).min();
+                let first = first.unwrap_or(&slots.newest.id);
+                let last = slots.newest.id;
+                bail!("slot {id} is not in the log, which holds {first} to {last}");
+            };
             serde_json::to_string_pretty(slot)? + "\n"
         }
     };
@@ -48,13 +52,9 @@ pub async fn checkpoints(command: CheckpointsCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn slots(args: ArchiveArgs) -> anyhow::Result<Vec<Slot>> {
+async fn slots(args: ArchiveArgs) -> anyhow::Result<Slots> {
     let Archive { paths, s3 } = Archive::try_from(args)?;
-    let slots = read_slots(&paths.checkpoints, &s3).await?;
-    if slots.is_empty() {
-        bail!("no checkpoint log is at {}", paths.checkpoints);
-    }
-    Ok(slots.into_values().collect())
+    Ok(slots::read(&paths.checkpoints, &s3).await?)
 }
 
 fn kind(slot: &Slot) -> &'static str {
@@ -89,7 +89,7 @@ fn summary(slot: &Slot) -> serde_json::Value {
     })
 }
 
-fn table(slots: &[Slot]) -> Table {
+fn table<'a>(slots: impl Iterator<Item = &'a Slot>) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_BORDERS_ONLY_CONDENSED);
     table.set_header([

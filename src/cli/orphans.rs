@@ -2,13 +2,12 @@
 
 use std::io::Write;
 
-use anyhow::Context;
-
 use crate::config::args::{ArchiveArgs, OrphansCommand};
 use crate::config::settings::Archive;
 use crate::recovery::decide;
 use crate::store::{PartFiles, Root, Upload};
-use crate::verify::archive::{part_files, read_slots};
+use crate::verify::archive::part_files;
+use crate::verify::slots;
 
 /// Those of generations below the newest slot's that this slot does not reference. Also without a
 /// claim of the log: a later slot can reference only what this one does, or newer uploads.
@@ -36,17 +35,15 @@ pub async fn orphans(command: OrphansCommand) -> anyhow::Result<()> {
 
 async fn find(args: ArchiveArgs) -> anyhow::Result<Vec<(Box<dyn PartFiles>, Upload)>> {
     let Archive { paths, s3 } = Archive::try_from(args)?;
-    let slots = read_slots(&paths.checkpoints, &s3).await?;
-    let (_, newest) = slots
-        .last_key_value()
-        .with_context(|| format!("no checkpoint log is at {}", paths.checkpoints))?;
+    let slots = slots::read(&paths.checkpoints, &s3).await?;
+    slots.warn_of_damage();
     let mut found = Vec::new();
     for (root, location) in [
         (Root::Output, &paths.output),
         (Root::Dropped, &paths.dropped),
     ] {
         let open = part_files(location, &s3)?.open_uploads().await?;
-        for orphan in decide::orphans(newest, root, open) {
+        for orphan in decide::orphans(&slots.newest, root, open) {
             found.push((part_files(location, &s3)?, orphan));
         }
     }

@@ -60,7 +60,7 @@ pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
         report.to_text()
     };
     std::io::stdout().write_all(text.as_bytes())?;
-    Ok(if report.is_exact() {
+    Ok(if report.is_exact() && report.logs_are_whole() {
         Found::Good
     } else {
         Found::Bad

@@ -1,198 +1,308 @@
 //! Adds up what was read: which offsets are there, twice there, or missing. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Selection;
 use super::archive::Archive;
+use super::expected::{Ends, Expected, ReadAgain, Starts, expected, read_again};
+use super::lines;
 use super::part::Unreadable;
 use super::report::{LineWithoutFile, Partition, Report, State, Trouble};
-use crate::checkpoint::slot::{PendingFile, Slot};
-use crate::ids::{Offset, Split};
+use super::selection::Range;
+use super::standing::Standing;
+use super::sums::{Sum, Trust};
+use crate::checkpoint::slot::PendingFile;
+use crate::commit_log;
+use crate::ids::{CheckpointId, Generation, Offset, Split};
 use crate::offset_set::ExactOffsets;
 use crate::recovery::decide;
 use crate::sink::footer::Stated;
 use crate::store::Root;
 
 /// One file whose footer could be read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Part {
     pub url: String,
     pub root: Root,
     pub stated: Stated,
 }
 
-#[derive(Debug, Default)]
-pub struct Facts {
-    pub parts: Vec<Part>,
-    foreign: Vec<Trouble>,
-    damaged: Vec<Trouble>,
+/// Takes in one file after the other and keeps sums only.
+pub struct Judge<'a> {
+    archive: &'a Archive,
+    range: Range,
+    /// The checkpoint of each file that the commit log names.
+    named: HashMap<&'a str, CheckpointId>,
+    sums: BTreeMap<Split, Sum>,
+    files: usize,
+    files_without_line: Vec<String>,
+    damaged_files: Vec<Trouble>,
+    foreign_files: Vec<Trouble>,
+    damaged_csvs: Vec<Trouble>,
 }
 
-impl Facts {
-    pub fn note_unreadable(&mut self, url: String, root: Root, why: Unreadable) {
-        let list = match why {
-            Unreadable::Foreign(_) => &mut self.foreign,
-            _ => &mut self.damaged,
-        };
-        let why = why.to_string();
-        list.push(Trouble { url, root, why });
-    }
-}
-
-/// What is known of one split.
-#[derive(Debug, Default)]
-struct Sum {
-    seen: ExactOffsets,
-    twice: ExactOffsets,
-    rows: u64,
-    dropped: u64,
-}
-
-pub fn judge(archive: &Archive, mut facts: Facts, selection: &Selection) -> Report {
-    facts.parts.sort_by(|a, b| a.url.cmp(&b.url));
-    let mut sums: BTreeMap<Split, Sum> = BTreeMap::new();
-    for part in &facts.parts {
-        for of in &part.stated.offsets {
-            let sum = sums.entry(of.split.clone()).or_default();
-            match part.root {
-                Root::Output => sum.rows += of.offsets.len(),
-                Root::Dropped => sum.dropped += of.offsets.len(),
-            }
-            sum.twice.add_all(&sum.seen.common(&of.offsets));
-            sum.seen.add_all(&of.offsets);
+impl<'a> Judge<'a> {
+    pub fn new(archive: &'a Archive, range: Range) -> Self {
+        let lines = archive.commit_log.lines.iter();
+        Self {
+            archive,
+            range,
+            named: lines
+                .map(|l| (l.s3_key.as_str(), l.checkpoint_id))
+                .collect(),
+            sums: BTreeMap::new(),
+            files: 0,
+            files_without_line: Vec::new(),
+            damaged_files: Vec::new(),
+            foreign_files: Vec::new(),
+            damaged_csvs: archive.commit_log.damaged.clone(),
         }
     }
-    let pending = pending(archive);
-    let whole = selection.is_everything();
-    let mut partitions = Vec::new();
-    for saved in &archive.newest.next_offsets {
-        let sum = sums.remove(&saved.split).unwrap_or_default();
-        let waiting = pending.get(&saved.split);
-        // A selection is judged between its own first and last offset: what lies around is not in it.
-        let end = if whole {
-            Some(Offset(saved.next_offset.0))
-        } else {
-            sum.seen.last().map(|last| Offset(last.0 + 1))
-        };
-        let begin = if whole {
-            Some(Offset(saved.begin.0))
-        } else {
-            sum.seen.first()
-        };
-        partitions.push(partition(saved.split.clone(), sum, begin, end, waiting));
-    }
-    // Splits that the newest slot does not know: of partitions that were deleted since.
-    for (split, sum) in sums {
-        let (begin, last) = (sum.seen.first(), sum.seen.last());
-        let end = last.map(|last| Offset(last.0 + 1));
-        partitions.push(partition(split, sum, begin, end, None));
-    }
-    let newest = &archive.newest;
-    let named: BTreeSet<&str> = archive.lines.iter().map(|l| l.s3_key.as_str()).collect();
-    let files = archive.urls();
-    let unnamed = files.iter().filter(|url| !named.contains(url.as_str()));
-    Report {
-        job: newest.job.clone(),
-        generation: newest.generation,
-        newest_slot: newest.id,
-        files: facts.parts.len(),
-        partitions,
-        lines_without_file: lines_without_file(archive, selection, &files),
-        files_without_line: unnamed.cloned().collect(),
-        damaged_files: facts.damaged,
-        foreign_files: facts.foreign,
-        damaged_csvs: archive.bad_csvs.clone(),
-        orphans: orphans(archive),
-    }
-}
 
-fn partition(
-    split: Split,
-    sum: Sum,
-    begin: Option<Offset>,
-    end: Option<Offset>,
-    pending: Option<&ExactOffsets>,
-) -> Partition {
-    let mut missing = ExactOffsets::default();
-    if let (Some(begin), Some(end)) = (begin, end)
-        && begin < end
-    {
-        missing.add_range(begin, Offset(end.0 - 1));
-        missing.remove_all(&sum.seen);
+    /// Whether a file is to be read: one of the range, or one that only its footer can place.
+    pub fn wants(&mut self, url: &str) -> bool {
+        if let Some(&checkpoint) = self.named.get(url) {
+            return self.range.holds(checkpoint);
+        }
+        let parquet = url.ends_with(".parquet");
+        if !parquet {
+            self.foreign_files.push(Trouble {
+                url: url.to_owned(),
+                why: "its name is not that of a Parquet file".into(),
+            });
+        }
+        parquet
     }
-    let waiting = pending.map_or_else(ExactOffsets::default, |p| missing.common(p));
-    missing.remove_all(&waiting);
-    Partition {
-        first: sum.seen.first(),
-        last: sum.seen.last(),
-        judged_to: end,
-        rows: sum.rows,
-        dropped: sum.dropped,
-        pending: waiting.len(),
-        missing,
-        not_in_kafka: None,
-        duplicates: sum.twice,
-        split,
-    }
-}
 
-/// Offsets of files that a complete checkpoint has closed and whose upload is still there: the
-/// running service or the next start makes them visible.
-fn pending(archive: &Archive) -> BTreeMap<Split, ExactOffsets> {
-    let is_open = |file: &&PendingFile| {
-        let same = |(root, upload): &(Root, crate::store::Upload)| {
+    pub fn add(&mut self, part: Part) {
+        let stated = part.stated.checkpoint;
+        match self.named.get(part.url.as_str()) {
+            Some(&checkpoint) if checkpoint != stated => {
+                let why = format!(
+                    "the commit log names it for checkpoint {checkpoint}, its footer says \
+                     {stated}: restore {}/{} from a copy of the store",
+                    self.archive.slots.newest.identity.commit_log,
+                    checkpoint.folder()
+                );
+                let url = part.url.clone();
+                self.damaged_csvs.push(Trouble { url, why });
+            }
+            Some(_) => {}
+            // Not selected; or made visible since the newest slot was read.
+            None if !self.range.holds(stated) => return,
+            None => self.files_without_line.push(part.url),
+        }
+        self.files += 1;
+        for of in part.stated.offsets {
+            let sum = self.sums.entry(of.split).or_default();
+            sum.add(part.root, part.stated.generation, &of.offsets);
+        }
+    }
+
+    pub fn add_unreadable(&mut self, url: String, why: &Unreadable) {
+        let list = match why {
+            Unreadable::Foreign(_) => &mut self.foreign_files,
+            _ => &mut self.damaged_files,
+        };
+        let why = why.to_string();
+        list.push(Trouble { url, why });
+    }
+
+    pub fn finish(mut self) -> Report {
+        let slots = &self.archive.slots;
+        let read_again = self.read_again();
+        let expected = expected(slots, self.range);
+        let lines_without_file = self.lines_without_file(&read_again);
+        // A file that is gone may have held any of the missing offsets.
+        let lost = lines_without_file.iter().any(LineWithoutFile::may_be_lost);
+        let cut = (!lost).then(|| self.cut());
+        let partitions = self.partitions(&expected, &read_again, cut.as_ref());
+        self.add_lines_that_slots_miss();
+        for list in [
+            &mut self.damaged_files,
+            &mut self.foreign_files,
+            &mut self.damaged_csvs,
+        ] {
+            list.sort();
+        }
+        self.files_without_line.sort();
+        Report {
+            job: slots.newest.job.clone(),
+            generation: slots.newest.generation,
+            newest_slot: slots.newest.id,
+            first_checkpoint: self.range.first,
+            last_checkpoint: self.range.last,
+            unknown_ends: expected.unknown_ends,
+            files: self.files,
+            partitions,
+            lines_without_file,
+            files_without_line: self.files_without_line,
+            damaged_files: self.damaged_files,
+            foreign_files: self.foreign_files,
+            damaged_csvs: self.damaged_csvs,
+            damaged_slots: slots.damaged.values().cloned().collect(),
+            orphans: orphans(self.archive),
+            uploads_denied: self.archive.uploads_denied.clone(),
+        }
+    }
+
+    fn partitions(
+        &mut self,
+        expected: &Expected,
+        read_again: &[ReadAgain<'_>],
+        cut: Option<&BTreeSet<Generation>>,
+    ) -> Vec<Partition> {
+        let mut sums = std::mem::take(&mut self.sums);
+        let pending = self.pending();
+        let unread = Starts::new();
+        let trust = |split: &Split| {
+            let starts = expected.starts.get(split).unwrap_or(&unread);
+            cut.map(|cut| Trust { starts, cut })
+        };
+        let mut partitions = Vec::new();
+        for (split, ends) in &expected.splits {
+            let sum = sums.remove(split).unwrap_or_default();
+            let mut missing = sum.between(ends);
+            for again in read_again {
+                again.place(split, self.range, &mut missing);
+            }
+            missing.remove_all(&sum.seen);
+            let pending = pending.get(split).map(|p| missing.common(p));
+            let pending = pending.unwrap_or_default();
+            missing.remove_all(&pending);
+            let given_up = expected.given_up.get(split).map(|g| missing.common(g));
+            partitions.push(Partition {
+                judged_from: ends.begin.map(|begin| Offset(begin.0)),
+                judged_to: ends.end.map(|end| Offset(end.0)),
+                pending: pending.len(),
+                given_up: given_up.unwrap_or_default(),
+                ..sum.partition(split.clone(), missing, trust(split))
+            });
+        }
+        // Splits that the slot does not know: of partitions that were deleted since.
+        for (split, sum) in sums {
+            let mut missing = sum.between(&Ends::UNKNOWN);
+            missing.remove_all(&sum.seen);
+            let trust = trust(&split);
+            partitions.push(sum.partition(split, missing, trust));
+        }
+        partitions
+    }
+
+    fn read_again(&self) -> Vec<ReadAgain<'a>> {
+        let mut files = read_again(&self.archive.slots);
+        // Completed by a late request after all: it counts, and was not read again.
+        files.retain(|again| !self.archive.files.contains(&again.file.url));
+        files
+    }
+
+    fn lines_without_file(&self, read_again: &[ReadAgain<'_>]) -> Vec<LineWithoutFile> {
+        let standing = Standing::new(self.archive);
+        let open: BTreeSet<&str> = self.open().map(|file| file.url.as_str()).collect();
+        let again = read_again.iter().map(|again| again.file.url.as_str());
+        let again: BTreeSet<&str> = again.collect();
+        let range = self.range;
+        let lines = self.archive.commit_log.lines.iter();
+        let lines = lines.filter(|line| range.holds(line.checkpoint_id));
+        let without = lines.filter(|line| !self.archive.files.contains(&line.s3_key));
+        let mut found: Vec<_> = without
+            .map(|line| LineWithoutFile {
+                checkpoint: line.checkpoint_id,
+                s3_key: line.s3_key.clone(),
+                state: match standing.is_complete(line.checkpoint_id) {
+                    _ if open.contains(line.s3_key.as_str()) => State::Pending,
+                    _ if again.contains(line.s3_key.as_str()) => State::ReadAgain,
+                    Some(true) => State::Complete,
+                    Some(false) => State::NeverComplete,
+                    None => State::Unknown,
+                },
+            })
+            .collect();
+        found.sort_by(|a, b| (a.checkpoint, &a.s3_key).cmp(&(b.checkpoint, &b.s3_key)));
+        found
+    }
+
+    /// Starts of whose lines some are gone: the numbers in their files' names have gaps.
+    fn cut(&self) -> BTreeSet<Generation> {
+        let dropped = format!("{}/", self.archive.slots.newest.identity.dropped);
+        let mut numbers: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
+        for line in &self.archive.commit_log.lines {
+            if let Some(name) = lines::name(line) {
+                let dropped = line.s3_key.starts_with(&dropped);
+                let writer = (name.generation, name.subtask, dropped);
+                numbers.entry(writer).or_default().insert(name.sequence);
+            }
+        }
+        let has_gap =
+            |of: &BTreeSet<u64>| of.last().is_some_and(|last| *last + 1 != of.len() as u64);
+        let cut = numbers.into_iter().filter(|(_, of)| has_gap(of));
+        cut.map(|((generation, ..), _)| generation).collect()
+    }
+
+    /// Files of the newest slot whose upload is still there: the running service or the next start
+    /// makes them visible.
+    fn open(&self) -> impl Iterator<Item = &'a PendingFile> {
+        let archive = self.archive;
+        let open = archive.uploads.iter();
+        let open: BTreeSet<_> = open.map(|(root, u)| (*root, &u.key, &u.id)).collect();
+        let pending = archive.slots.newest.pending.iter();
+        pending.filter(move |file| {
             let own = &file.committable.upload;
-            *root == file.root && upload.key == own.key && upload.id == own.id
-        };
-        archive.uploads.iter().any(same)
-    };
-    let mut pending: BTreeMap<Split, ExactOffsets> = BTreeMap::new();
-    for file in archive.newest.pending.iter().filter(is_open) {
-        for range in &file.offsets {
+            open.contains(&(file.root, &own.key, &own.id))
+        })
+    }
+
+    fn pending(&self) -> BTreeMap<Split, ExactOffsets> {
+        let mut pending: BTreeMap<Split, ExactOffsets> = BTreeMap::new();
+        let open = self
+            .open()
+            .filter(|file| self.range.holds(file.checkpoint_id));
+        for range in open.flat_map(|file| &file.offsets) {
             let of_split = pending.entry(range.split.clone()).or_default();
             of_split.add_all(&range.offsets());
         }
+        pending
     }
-    pending
-}
 
-fn lines_without_file(
-    archive: &Archive,
-    selection: &Selection,
-    files: &BTreeSet<String>,
-) -> Vec<LineWithoutFile> {
-    let waits: BTreeSet<&str> = pending_urls(&archive.newest);
-    let lines = archive.lines.iter().filter(|line| selection.holds(line));
-    let without = lines.filter(|line| !files.contains(&line.s3_key));
-    let mut found: Vec<_> = without
-        .map(|line| LineWithoutFile {
-            checkpoint: line.checkpoint_id,
-            s3_key: line.s3_key.clone(),
-            state: match archive.is_complete(line.checkpoint_id) {
-                _ if waits.contains(line.s3_key.as_str()) => State::Pending,
-                Some(true) => State::Complete,
-                Some(false) => State::NeverComplete,
-                None => State::Unknown,
-            },
-        })
-        .collect();
-    found.sort_by(|a, b| (a.checkpoint, &a.s3_key).cmp(&(b.checkpoint, &b.s3_key)));
-    found
-}
-
-fn pending_urls(slot: &Slot) -> BTreeSet<&str> {
-    slot.pending.iter().map(|file| file.url.as_str()).collect()
+    /// Of files that are not visible: the others are found without their line themselves.
+    fn add_lines_that_slots_miss(&mut self) {
+        let slots = &self.archive.slots;
+        let mut told = BTreeSet::new();
+        for (id, slot) in &slots.readable {
+            for file in slot.pending.iter().chain(&slot.reread) {
+                let url = file.url.as_str();
+                let known = self.named.contains_key(url) || self.archive.files.contains(url);
+                if known || !self.range.holds(file.checkpoint_id) || !told.insert(url) {
+                    continue;
+                }
+                let csv = commit_log::key(file.checkpoint_id, file.subtask, file.root);
+                self.damaged_csvs.push(Trouble {
+                    url: format!("{}/{csv}", slots.newest.identity.commit_log),
+                    why: format!(
+                        "the line '{},{url}' is missing, slot {id} has this file: restore it from \
+                         a copy of the store",
+                        file.checkpoint_id
+                    ),
+                });
+            }
+        }
+    }
 }
 
 /// Open uploads that nobody will ever finalize.
 fn orphans(archive: &Archive) -> Vec<String> {
+    let newest = &archive.slots.newest;
     let of = |root: Root| {
+        let place = match root {
+            Root::Output => &newest.identity.output,
+            Root::Dropped => &newest.identity.dropped,
+        };
         let open = archive.uploads.iter().filter(move |(r, _)| *r == root);
         let open = open.map(|(_, upload)| upload.clone()).collect();
-        let orphans = decide::orphans(&archive.newest, root, open);
-        orphans
-            .into_iter()
-            .map(move |u| archive.tree(root).url(&u.key.0))
+        let orphans = decide::orphans(newest, root, open).into_iter();
+        orphans.map(move |upload| format!("{place}/{}", upload.key))
     };
     of(Root::Output).chain(of(Root::Dropped)).collect()
 }
+
+#[cfg(test)]
+pub mod tests;

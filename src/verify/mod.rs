@@ -8,14 +8,23 @@
 //! ```text
 //! tree ──► archive (slots, lines, uploads) ──┐
 //!   └────► part (footer, rows) ──────────────┴─► judge (pure) ──► report
+//!                                                 ├ expected: what the slots promise
+//!                                                 ├ standing: which checkpoints are complete
+//!                                                 └ sums: what the files hold
 //! ```
 
 pub mod archive;
+mod expected;
 mod judge;
 mod kafka;
+mod lines;
 mod part;
 pub mod report;
 mod selection;
+pub mod slots;
+mod standing;
+mod sums;
+mod text;
 mod tree;
 
 use futures::stream::{self, StreamExt};
@@ -25,8 +34,8 @@ use crate::ids::JobId;
 use crate::source::kafka::KafkaSettings;
 use crate::store::s3::S3Access;
 use crate::store::{Root, StoreError};
-use archive::Archive;
-use judge::{Facts, Part};
+use archive::{Archive, Visible};
+use judge::{Judge, Part};
 use part::{PartError, Unreadable};
 pub use report::Report;
 pub use selection::Selection;
@@ -41,7 +50,7 @@ pub struct Verify {
     pub s3: S3Access,
     pub deep: bool,
     pub selection: Selection,
-    /// Ask this Kafka which of the missing offsets it delivers.
+    /// Ask this Kafka what it says of the missing offsets.
     pub kafka: Option<KafkaSettings>,
 }
 
@@ -54,8 +63,11 @@ pub enum VerifyError {
          that of another job"
     )]
     NoCheckpoints(String),
-    #[error(transparent)]
-    Slot(#[from] archive::SlotUnusable),
+    #[error(
+        "{0}. It is the newest of the checkpoint log, which says what the archive holds: restore it \
+         from a copy of the store"
+    )]
+    NewestSlot(slots::SlotUnusable),
     #[error(
         "no line of the commit log is within --from and --to; it has lines of checkpoints {first} \
          to {last}"
@@ -76,68 +88,75 @@ pub trait Watcher: Send + Sync {
 
 impl Verify {
     pub async fn run(&self, watcher: &dyn Watcher) -> Result<Report, VerifyError> {
-        let archive = Archive::look(&self.paths, &self.s3).await?;
-        let job = archive.newest.job.clone();
-        if !self.selection.is_everything()
-            && !archive.lines.iter().any(|line| self.selection.holds(line))
-        {
-            let ids = archive.lines.iter().map(|line| line.checkpoint_id.0);
+        let (archive, visible) = Archive::look(&self.paths, &self.s3).await?;
+        let newest = &archive.slots.newest;
+        let lines = &archive.commit_log.lines;
+        let Some(range) = self.selection.range(lines, newest.id) else {
+            let ids = lines.iter().map(|line| line.checkpoint_id.0);
             return Err(VerifyError::NothingSelected {
                 first: ids.clone().min().unwrap_or(0),
                 last: ids.max().unwrap_or(0),
             });
-        }
-        let entries = archive.parts(&self.selection);
-        watcher.files(entries.len() as u64);
-        let concurrency = if self.deep { DECODERS } else { CONCURRENCY };
-        let mut read = stream::iter(entries)
-            .map(|(root, entry)| {
-                let (tree, job, deep) = (archive.tree(root).clone(), job.clone(), self.deep);
-                async move {
-                    let url = tree.url(&entry.key);
-                    let part = read_part(tree, entry, root, &job, deep).await;
-                    (url, root, part)
+        };
+        let mut judge = Judge::new(&archive, range);
+        let mut wanted = Vec::new();
+        for Visible {
+            root,
+            tree,
+            entries,
+        } in visible
+        {
+            for entry in entries {
+                if judge.wants(&tree.url(&entry.key)) {
+                    wanted.push((root, tree.clone(), entry));
                 }
+            }
+        }
+        watcher.files(wanted.len() as u64);
+        let concurrency = if self.deep { DECODERS } else { CONCURRENCY };
+        let mut read = stream::iter(wanted)
+            .map(|(root, tree, entry)| async move {
+                let url = tree.url(&entry.key);
+                let part = read_part(&tree, entry, root, &newest.job, self.deep).await;
+                (url, part)
             })
             .buffer_unordered(concurrency);
-        let mut facts = Facts::default();
-        while let Some((url, root, part)) = read.next().await {
+        while let Some((url, part)) = read.next().await {
             match part {
-                Ok(part) => facts.parts.push(part),
+                Ok(part) => judge.add(part),
                 Err(PartError::Store(error)) => return Err(error.into()),
-                Err(PartError::Unreadable(why)) => facts.note_unreadable(url, root, why),
+                Err(PartError::Unreadable(why)) => judge.add_unreadable(url, &why),
             }
             watcher.file_read();
         }
-        drop(read);
-        let mut report = judge::judge(&archive, facts, &self.selection);
+        let mut report = judge.finish();
         let missing = report.missing();
         if let Some(kafka) = &self.kafka
             && !missing.is_empty()
         {
-            let settings = kafka.clone();
-            let delivered =
-                tokio::task::spawn_blocking(move || kafka::look(&settings, missing)).await?;
-            report.set_delivered(delivered.map_err(VerifyError::Kafka)?);
+            let (kafka, newest) = (kafka.clone(), newest.clone());
+            let look = move || kafka::look(&kafka, &newest, missing);
+            let answers = tokio::task::spawn_blocking(look).await?;
+            report.set_kafka(answers.map_err(VerifyError::Kafka)?);
         }
         Ok(report)
     }
 }
 
 async fn read_part(
-    tree: tree::Tree,
+    tree: &tree::Tree,
     entry: tree::Entry,
     root: Root,
     job: &JobId,
     deep: bool,
 ) -> Result<Part, PartError> {
-    let footer = part::footer(&tree, &entry).await?;
+    let footer = part::footer(tree, &entry).await?;
     if footer.stated.job != *job {
         let why = format!("it belongs to job {}", footer.stated.job);
         return Err(Unreadable::Foreign(why).into());
     }
     if deep {
-        part::compare_rows(&tree, &entry, &footer).await?;
+        part::compare_rows(tree, &entry, &footer).await?;
     }
     Ok(Part {
         url: tree.url(&entry.key),

@@ -24,6 +24,13 @@ pub fn looking(archive: &Archive, arguments: &[&str]) -> Output {
     program(archive).args(arguments).output().unwrap()
 }
 
+/// The same with further settings, which override those of the archive.
+pub fn looking_with(archive: &Archive, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let mut command = program(archive);
+    command.args(arguments).envs(settings.iter().copied());
+    command.output().unwrap()
+}
+
 /// SIGABRT.
 const ABORTED: i32 = 6;
 
