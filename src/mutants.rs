@@ -6,6 +6,10 @@
 pub enum Mutant {
     /// A start leaves one slot out: the log is not dense.
     StartLeavesASlotOut,
+    /// A start goes on without a start record.
+    StartTakesNoSlot,
+    /// The next barrier is sent while the slot is still being put.
+    BarrierBeforeSlot,
     /// A start does not raise the generation.
     GenerationIsKept,
     /// A put to the log that succeeded counts at once.
@@ -16,6 +20,10 @@ pub enum Mutant {
     OffsetsLeftOut,
     /// A refused put had succeeded if the slot found is of the same generation.
     GenerationForNonce,
+    /// A slot that is refused though nothing is there counts as put.
+    RefusedSlotBelieved,
+    /// A commit log that is refused counts as written, without a look at what is there.
+    RefusedCsvBelieved,
     /// A put overwrites. The simulation's store does that, so nothing else names it.
     #[cfg(test)]
     PutOverwrites,
@@ -27,6 +35,10 @@ pub enum Mutant {
     ReferencedAborted,
     /// Orphans are aborted also where their generation is newer.
     NewerAborted,
+    /// Orphans are listed and aborted before the claim.
+    AbortedBeforeClaim,
+    /// Orphans are aborted also where they are another job's.
+    OtherJobAborted,
     /// Files are finalized before the slot is put.
     FinalizedBeforeSlot,
     /// Next offsets are committed to Kafka before the slot is put.
@@ -41,12 +53,18 @@ pub enum Mutant {
     AckBeforeCommitLog,
     /// The coordinator forgets the files of all acks but the last.
     FilesForgotten,
+    /// The coordinator forgets the files of a checkpoint once their slot is put.
+    FilesForgottenAtPut,
+    /// A completion without an answer counts as a file that is lost.
+    UnansweredGivenUp,
     /// Next offsets are taken a batch too late.
     OffsetsTooHigh,
     /// A barrier is taken while lost records are read again.
     BarrierWhileRereading,
     /// Lost files are read again without making sure that they stay invisible.
     RereadWithoutAbort,
+    /// Files that were given up are read again without a look whether they are visible all the same.
+    VisibleReadAgain,
     /// Lost files are given up without saying so in the log.
     GivenUpInSilence,
 }

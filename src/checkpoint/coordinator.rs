@@ -297,6 +297,9 @@ impl Coordinator {
             Phase::Deciding { last, slot } => {
                 self.own = slot.id;
                 self.phase = Phase::Finalizing { last };
+                if mutants::is(Mutant::FilesForgottenAtPut) {
+                    return Ok(Vec::new());
+                }
                 Ok(slot.pending)
             }
             _ => Err(ProtocolError::OutOfTurn),

@@ -199,6 +199,12 @@ impl Driver {
         if mutants::is(Mutant::OffsetsCommittedFirst) {
             self.offsets.commit(self.coordinator.next_offsets()).await;
         }
+        if mutants::is(Mutant::BarrierBeforeSlot) {
+            self.send_barrier(Barrier {
+                id: slot.id.next(),
+                last: false,
+            });
+        }
         let appended = self.log.append(&slot).await;
         if mutants::is(Mutant::OwnUploadsAborted) && !matches!(appended, Ok(Appended::Confirmed)) {
             for file in &slot.pending {

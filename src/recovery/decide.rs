@@ -267,7 +267,8 @@ pub fn orphans(start: &Slot, root: Root, open: Vec<Upload>) -> Vec<Upload> {
         PartName::parse(upload.key.name()).is_some_and(|name| {
             let older = name.generation < start.generation
                 || (mutants::is(Mutant::NewerAborted) && name.generation > start.generation);
-            name.job == start.job && older && !referenced.contains(&(&upload.key, &upload.id))
+            let own = name.job == start.job || mutants::is(Mutant::OtherJobAborted);
+            own && older && !referenced.contains(&(&upload.key, &upload.id))
         })
     };
     open.into_iter().filter(is_orphan).collect()

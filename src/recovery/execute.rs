@@ -179,8 +179,10 @@ impl Recovery<'_> {
                 .insist(&concern, || store.finalize(&file.committable))
                 .await;
             match finalized {
-                Ok(()) => tracing::info!(url = file.url, "visible after all"),
-                Err(StoreError::UploadGone { .. }) => reread.push(file.clone()),
+                Ok(()) if !mutants::is(Mutant::VisibleReadAgain) => {
+                    tracing::info!(url = file.url, "visible after all");
+                }
+                Ok(()) | Err(StoreError::UploadGone { .. }) => reread.push(file.clone()),
                 Err(_) if mutants::is(Mutant::RereadWithoutAbort) => reread.push(file.clone()),
                 Err(error) => return Err(error.into()),
             }
@@ -249,7 +251,17 @@ impl Recovery<'_> {
             );
             record.reread = plan.reread;
             failure::point(failure::START_RECORD_BEFORE);
-            match self.log.append(&record).await? {
+            if mutants::is(Mutant::AbortedBeforeClaim) {
+                self.abort_orphans(&record).await?;
+            }
+            let appended = match &newest {
+                Some(newest) if mutants::is(Mutant::StartTakesNoSlot) => {
+                    record.id = newest.id;
+                    Appended::Confirmed
+                }
+                _ => self.log.append(&record).await?,
+            };
+            match appended {
                 Appended::Confirmed => {
                     failure::point(failure::START_RECORD_AFTER);
                     return Ok(Started {

@@ -224,12 +224,13 @@ impl SimWriter {
 
     fn close_file(&self, file: OpenFile) -> Result<ClosedFile, SinkError> {
         let _ = file.pieces.send(Piece::End);
-        let ranges = file.rows.iter().map(|(split, offset)| OffsetRange {
-            split: split.clone(),
-            first: *offset,
-            last: *offset,
-            rows: 1,
-            exact: None,
+        let mut by_split: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (split, offset) in &file.rows {
+            by_split.entry(split).or_default().push(*offset);
+        }
+        let ranges = by_split.into_iter();
+        let ranges = ranges.filter_map(|(split, offsets)| {
+            OffsetRange::of(split.clone(), &offsets.into_iter().collect())
         });
         Ok(ClosedFile {
             root: self.root,

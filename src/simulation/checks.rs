@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::chain::{is_bad, is_marker};
 use super::store::{Contents, File};
-use crate::checkpoint::slot::{Slot, SlotKind};
+use crate::checkpoint::slot::{OffsetRange, Slot, SlotKind};
 use crate::commit_log::{self, Line};
 use crate::ids::{CheckpointId, Generation, NextOffset, Split};
 use crate::sink::naming::PartName;
@@ -14,7 +14,8 @@ use crate::sink::naming::PartName;
 /// Everything seen so far, also what pruning has removed since.
 #[derive(Default)]
 pub struct Checker {
-    seen_version: u64,
+    /// How many changes were looked at.
+    checked: usize,
     objects: BTreeMap<String, Bytes>,
     /// Slots that were removed from the log. A process that was paused may put one of them anew; by
     /// looking again it finds that this counts for nothing.
@@ -37,39 +38,46 @@ impl Checker {
         }
     }
 
-    /// Panics with what is wrong.
+    /// Looks at what has changed since the last check; panics with what is wrong.
     pub fn check(&mut self, contents: &Contents) {
-        if self.seen_version == contents.version {
+        let new = &contents.changes[self.checked..];
+        if new.is_empty() {
             return;
         }
-        self.seen_version = contents.version;
-        let mut new_slots = Vec::new();
-        let known = self.objects.keys();
-        let gone = known.filter(|path| !contents.objects.contains_key(*path));
-        self.pruned.extend(gone.cloned());
-        for (path, body) in &contents.objects {
-            if self.pruned.contains(path) {
-                assert!(path.starts_with("log/"), "{path} was removed");
-                continue;
-            }
-            if let Some(known) = self.objects.get(path) {
-                assert_eq!(known, body, "{path} was overwritten");
-                continue;
-            }
-            self.objects.insert(path.clone(), body.clone());
-            match path.split_once('/') {
-                Some(("log", rest)) => new_slots.push(self.new_slot(rest, body)),
-                Some(("wal", _)) => self.new_lines(path, body),
-                _ => panic!("nothing else is written: {path}"),
-            }
-        }
-        for (path, file) in &contents.files {
-            if self.files.insert(path.clone()) {
+        self.checked = contents.changes.len();
+        for path in new {
+            if let Some(file) = contents.files.get(path) {
                 self.new_file(path, file);
+            } else if let Some(body) = contents.objects.get(path) {
+                self.new_object(path, body);
+            } else {
+                assert!(path.starts_with("log/"), "{path} was removed");
+                self.pruned.insert(path.clone());
             }
         }
-        for id in new_slots {
-            self.check_complete(&self.slots[&id]);
+        let slots = contents.objects.keys().filter_map(|path| slot_id(path));
+        assert_eq!(
+            slots.max(),
+            self.newest().map(|slot| slot.id),
+            "the highest slot is the newest one"
+        );
+    }
+
+    fn new_object(&mut self, path: &str, body: &Bytes) {
+        if self.pruned.contains(path) {
+            return;
+        }
+        if let Some(known) = self.objects.insert(path.to_owned(), body.clone()) {
+            assert_eq!(known, body, "{path} was overwritten");
+            return;
+        }
+        match path.split_once('/') {
+            Some(("log", rest)) => {
+                let id = self.new_slot(rest, body);
+                self.check_complete(&self.slots[&id]);
+            }
+            Some(("wal", _)) => self.new_lines(path, body),
+            _ => panic!("nothing else is written: {path}"),
         }
     }
 
@@ -124,12 +132,17 @@ impl Checker {
                             "there is a reason for a second record"
                         );
                     }
-                    SlotKind::Start => assert_eq!(slot.generation, last.generation.next()),
+                    SlotKind::Start => {
+                        let next = last.generation.next();
+                        assert_eq!(slot.generation, next, "generations grow");
+                    }
                     SlotKind::Checkpoint => {
                         assert_eq!(slot.nonce, last.nonce, "by the owner");
                         assert_eq!(slot.reread, [], "all is read again before the barrier");
                     }
                 }
+                let splits = (last.next_offsets.len(), slot.next_offsets.len());
+                assert!(splits.0 <= splits.1, "no split is left out");
                 for (before, after) in last.next_offsets.iter().zip(&slot.next_offsets) {
                     assert_eq!(before.split, after.split);
                     assert!(before.next_offset <= after.next_offset, "next offsets grow");
@@ -150,6 +163,9 @@ impl Checker {
     fn new_lines(&mut self, path: &str, body: &[u8]) {
         for line in commit_log::decode(path, body).expect("the commit log is whole") {
             self.check_owner(&line);
+            let before = CheckpointId(line.checkpoint_id.0 - 1);
+            let confirmable = self.slots.contains_key(&before);
+            assert!(confirmable, "{path} is written before slot {before}");
             let before = self.lines.insert(line.s3_key.clone(), line);
             assert!(
                 before.is_none(),
@@ -170,6 +186,8 @@ impl Checker {
     /// A file is visible only with a line, and by a slot that references it; its rows state that
     /// slot's checkpoint, and none of them is visible already.
     fn new_file(&mut self, path: &str, file: &File) {
+        self.files.insert(path.to_owned());
+        self.check_not_superseded(path);
         let line = self.lines.get(path);
         let line = line.unwrap_or_else(|| panic!("{path} is visible without a line"));
         let slot = self.slots.get(&line.checkpoint_id);
@@ -203,13 +221,28 @@ impl Checker {
         }
     }
 
+    /// From the moment that a newer generation's start record is there, a file of an older one
+    /// becomes visible only if that record references it; once a checkpoint follows the record,
+    /// none does any more.
+    fn check_not_superseded(&self, path: &str) {
+        let newest = self.newest().expect("a file is visible by a slot");
+        if generation(path) == newest.generation {
+            return;
+        }
+        let mut carried = newest.pending.iter().chain(&newest.reread);
+        assert!(
+            newest.kind == SlotKind::Start && carried.any(|file| file.url == path),
+            "{path} became visible after generation {} had taken over",
+            newest.generation
+        );
+    }
+
     /// Of every split, what is visible or pending is exactly what lies below the next offsets.
     fn check_complete(&self, slot: &Slot) {
         let mut pending = BTreeSet::new();
         let files = slot.pending.iter().chain(&slot.reread);
         for file in files.filter(|f| !self.files.contains(&f.url)) {
-            for range in &file.offsets {
-                let row = (range.split.partition, range.first.0);
+            for row in file.offsets.iter().flat_map(rows) {
                 assert!(
                     !self.visible.contains(&row),
                     "{row:?} is visible and pending"
@@ -230,6 +263,18 @@ impl Checker {
         let there = self.visible.len() + pending.len();
         assert_eq!(there, covered, "slot {}: rows will be read again", slot.id);
     }
+}
+
+/// Partition and offset of each row that a file has of a split.
+fn rows(range: &OffsetRange) -> Vec<(i32, i64)> {
+    let runs = range.offsets().ranges().into_iter();
+    let offsets = runs.flat_map(|(first, last)| first.0..=last.0);
+    offsets.map(|o| (range.split.partition, o)).collect()
+}
+
+fn slot_id(path: &str) -> Option<CheckpointId> {
+    let (folder, _) = path.strip_prefix("log/")?.split_once('/')?;
+    CheckpointId::from_folder(folder)
 }
 
 fn generation(path: &str) -> Generation {

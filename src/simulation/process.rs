@@ -1,10 +1,10 @@
 //! One simulated process of the job: its tasks, its subtasks, and how it starts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,12 +41,15 @@ pub const TOPIC: &str = "t";
 pub struct SimClock {
     pub now: Mutex<Duration>,
     pub sleepers: Mutex<Vec<(Duration, tokio::sync::oneshot::Sender<()>)>>,
+    /// Milliseconds by which the wall clock is wrong.
+    pub wrong_by: AtomicI64,
 }
 
 #[async_trait]
 impl Clock for SimClock {
     fn wall(&self) -> EpochMillis {
-        EpochMillis(1_700_000_000_000 + self.monotonic().as_millis() as i64)
+        let right = 1_700_000_000_000 + self.monotonic().as_millis() as i64;
+        EpochMillis(right + self.wrong_by.load(Ordering::Relaxed))
     }
 
     fn monotonic(&self) -> Duration {
@@ -107,6 +110,8 @@ pub struct Inside {
     pub spawned: Vec<Task>,
     pub ended: Option<Result<(), End>>,
     pub events: Option<mpsc::UnboundedSender<Event>>,
+    /// Splits that the process reads.
+    pub known: BTreeSet<Split>,
 }
 
 #[derive(Debug)]
@@ -187,12 +192,13 @@ impl Outside {
             shared: self.shared.clone(),
         })
     }
-}
 
-#[async_trait]
-impl TopicLookup for Outside {
-    async fn look(&self) -> decide::Topic {
-        let ends = self.topic.lock().expect("no check has failed before");
+    pub fn ends(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+        self.topic.lock().expect("no check has failed before")
+    }
+
+    pub fn topic_now(&self) -> decide::Topic {
+        let ends = self.ends();
         let marks = |end: i64| Watermarks {
             earliest: NextOffset(0),
             end: NextOffset(end),
@@ -203,6 +209,13 @@ impl TopicLookup for Outside {
             id: Some(TOPIC.into()),
             splits: splits.collect(),
         }
+    }
+}
+
+#[async_trait]
+impl TopicLookup for Outside {
+    async fn look(&self) -> decide::Topic {
+        self.topic_now()
     }
 }
 
@@ -221,6 +234,24 @@ impl Process {
             inside,
             paused: false,
         }
+    }
+
+    /// Finds the partitions that were added since.
+    pub fn discover(&self, topic: &decide::Topic) {
+        let mut inside = self.inside.lock().expect("no check has failed before");
+        let Inside { known, events, .. } = &mut *inside;
+        let Some(events) = events else { return };
+        let new = topic.splits.iter().filter(|(s, _)| !known.contains(s));
+        let starts = new.map(|(split, held)| SplitStart {
+            split: split.clone(),
+            from: held.earliest,
+            reread: None,
+            until: None,
+        });
+        let starts: Vec<_> = starts.collect();
+        known.extend(starts.iter().map(|start| start.split.clone()));
+        // Unheard when the process is ending already.
+        let _ = events.send(Event::NewSplits(starts));
     }
 }
 
@@ -274,7 +305,11 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         inside.subtasks.push(subtask);
         inside.commands.push(VecDeque::new());
     }
-    inside.lock().expect("no check has failed before").events = Some(events);
+    {
+        let mut inside = inside.lock().expect("no check has failed before");
+        inside.events = Some(events);
+        inside.known = started.splits.keys().cloned().collect();
+    }
     let driver = Driver {
         coordinator: Coordinator::new(
             &started.record,

@@ -1,7 +1,8 @@
 //! A store that answers when the schedule says so.
 //!
 //! Every call is a request on its way. The schedule applies it and answers, applies it and loses
-//! the answer, or fails it; all of that also after the process that sent it has died.
+//! the answer, fails it, or lets its sender give it up and applies it later; all of that also after
+//! the process that sent it has died.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -23,9 +24,12 @@ pub struct Contents {
     pub files: BTreeMap<String, File>,
     pub uploads: BTreeMap<String, OpenUpload>,
     next_upload: u64,
-    /// Counts changes, so that checks run only after one.
-    pub version: u64,
+    /// Path of every object and file that was changed, in order: what checks have to look at.
+    pub changes: Vec<String>,
 }
+
+/// An open upload of another job, and nobody else's to abort.
+pub const ANOTHER_JOBS: &str = "output/part-0123456789abcdef0123456789abcdef-1-0-0.parquet";
 
 pub struct File {
     pub body: Vec<u8>,
@@ -53,6 +57,37 @@ pub enum Loss {
 }
 
 impl Shared {
+    /// A store that another job uses too.
+    pub fn with_another_job() -> Self {
+        let mut shared = Self::default();
+        let upload = OpenUpload {
+            path: ANOTHER_JOBS.into(),
+            parts: BTreeMap::new(),
+            broken: false,
+        };
+        shared.contents.uploads.insert("another".into(), upload);
+        shared
+    }
+
+    /// The request at this place ends; one that its sender gives up stays on its way.
+    pub fn end(&mut self, place: usize, fate: Fate, rarity: u32) {
+        let Request { what, apply, .. } = self.requests.remove(place);
+        if let Some(late) = apply(&mut self.contents, fate) {
+            self.arrives_late(what, rarity, late);
+        }
+    }
+
+    fn arrives_late(&mut self, what: String, rarity: u32, apply: Late) {
+        self.requests.push(Request {
+            what: format!("late {what}"),
+            rarity,
+            apply: Box::new(move |contents, _| {
+                apply(contents);
+                None
+            }),
+        });
+    }
+
     /// Loses what was uploaded under this id.
     pub fn lose(&mut self, id: &str, loss: Loss) {
         let uploads = &mut self.contents.uploads;
@@ -64,10 +99,12 @@ impl Shared {
         match loss {
             Loss::Parts => {}
             Loss::Upload => drop(uploads.remove(&id)),
-            Loss::Unsettled => self.requests.push(Request {
-                what: format!("late completion of {id}"),
-                apply: Box::new(move |contents, _| contents.complete(&id)),
-            }),
+            // Late enough for a process to end and another to start meanwhile.
+            Loss::Unsettled => self.arrives_late(
+                format!("completion of {id}"),
+                50,
+                Box::new(move |contents| contents.complete(&id)),
+            ),
         }
     }
 }
@@ -80,8 +117,8 @@ impl Contents {
                 body: open.parts.into_values().flatten().collect(),
                 token: id.to_owned(),
             };
+            self.changes.push(open.path.clone());
             self.files.insert(open.path, file);
-            self.version += 1;
         }
     }
 }
@@ -94,19 +131,22 @@ pub enum Fate {
     AnswerLost,
     /// Not done.
     Failed,
+    /// Reported as failed and done later, perhaps after the sender's next try.
+    GivenUp,
+    /// A put-if-absent is refused for another one that was under way at its key, as by S3's status
+    /// 409: not done, and perhaps nothing is there.
+    Refused,
 }
 
-type Apply = Box<dyn FnOnce(&mut Contents, Fate) + Send>;
+type Apply = Box<dyn FnOnce(&mut Contents, Fate) -> Option<Late> + Send>;
+/// What is left of a request that nobody waits for any more.
+type Late = Box<dyn FnOnce(&mut Contents) + Send>;
 
 pub struct Request {
     pub what: String,
+    /// It comes about once in so many choices of it.
+    pub rarity: u32,
     apply: Apply,
-}
-
-impl Request {
-    pub fn end(self, contents: &mut Contents, fate: Fate) {
-        (self.apply)(contents, fate);
-    }
 }
 
 #[derive(Default)]
@@ -144,23 +184,41 @@ impl SimStore {
         what: String,
         apply: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.refusable(what, None, apply).await
+    }
+
+    /// A request that is answered so when it is refused.
+    async fn refusable<T: Send + 'static>(
+        &self,
+        what: String,
+        refusal: Option<T>,
+        apply: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (send, answer) = oneshot::channel();
         let name = what.clone();
         let apply = move |contents: &mut Contents, fate: Fate| {
-            let result = match fate {
-                Fate::Failed => None,
-                Fate::Answered => Some(apply(contents)),
-                Fate::AnswerLost => {
+            let lost = Err(StoreError::unavailable("asking", name, "no answer"));
+            let mut late: Option<Late> = None;
+            let result = match (fate, refusal) {
+                (Fate::Failed, _) => lost,
+                (Fate::AnswerLost, _) => {
                     let _ = apply(contents);
-                    None
+                    lost
                 }
+                (Fate::GivenUp, _) => {
+                    late = Some(Box::new(move |contents| drop(apply(contents))));
+                    lost
+                }
+                (Fate::Refused, Some(answer)) => Ok(answer),
+                (Fate::Refused | Fate::Answered, _) => apply(contents),
             };
-            let lost = || Err(StoreError::unavailable("asking", name, "no answer"));
             // Unheard when the process has died meanwhile.
-            let _ = send.send(result.unwrap_or_else(lost));
+            let _ = send.send(result);
+            late
         };
         self.lock().requests.push(Request {
             what,
+            rarity: 1,
             apply: Box::new(apply),
         });
         answer.await.expect("every request ends")
@@ -175,13 +233,13 @@ impl Objects for SimStore {
 
     async fn put_if_absent(&self, key: &Key, body: Bytes) -> Result<Put, StoreError> {
         let path = self.path(key);
-        self.request(format!("put {path}"), move |contents| {
+        self.refusable(format!("put {path}"), Some(Put::Exists), move |contents| {
             let overwrites = mutants::is(Mutant::PutOverwrites);
             if contents.objects.contains_key(&path) && !overwrites {
                 return Ok(Put::Exists);
             }
+            contents.changes.push(path.clone());
             contents.objects.insert(path, body);
-            contents.version += 1;
             Ok(Put::Created)
         })
         .await
@@ -215,7 +273,7 @@ impl Objects for SimStore {
         let path = self.path(key);
         self.request(format!("delete {path}"), move |contents| {
             contents.objects.remove(&path);
-            contents.version += 1;
+            contents.changes.push(path);
             Ok(())
         })
         .await

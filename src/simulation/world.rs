@@ -1,6 +1,7 @@
 //! The schedule: which of all the things that can happen next, happens.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,41 +10,19 @@ use fastrand::Rng;
 use super::chain::is_marker;
 use super::checks::Checker;
 use super::damage;
+use super::faults::Faults;
 use super::process::{Inside, Outside, Process, SimClock};
-use super::store::{Contents, Fate, Loss, Shared};
+use super::store::{ANOTHER_JOBS, Contents, Fate, Loss, Shared};
 use crate::checkpoint::driver::{ChainError, Event};
 use crate::runtime::subtask::Step;
-
-/// Which faults a schedule has.
-#[derive(Debug, Clone, Copy)]
-pub struct Faults {
-    /// Requests fail, and answers are lost.
-    pub store: bool,
-    /// Processes die and are started again.
-    pub crashes: bool,
-    /// The store loses what it was asked to complete.
-    pub losses: bool,
-    /// Further processes are started beside, and processes are paused.
-    pub rivals: bool,
-    /// Logs are damaged while nothing runs, and mended after a start has refused them.
-    pub damage: bool,
-}
-
-impl Faults {
-    pub const NONE: Self = Self {
-        store: false,
-        crashes: false,
-        losses: false,
-        rivals: false,
-        damage: false,
-    };
-}
 
 /// Choices with faults; some checkpoints and starts.
 const STEPS_WITH_FAULTS: usize = 800;
 /// Choices after which a schedule without faults counts as stuck.
 const STEPS_TO_THE_END: usize = 60_000;
 const RIVALS: usize = 3;
+const MOST_PARTITIONS: i32 = 6;
+const HOUR_MS: i64 = 3_600_000;
 /// Choices after which a start on damaged logs counts as going on.
 const STEPS_TO_REFUSE: usize = 1_000;
 
@@ -65,7 +44,7 @@ impl World {
         let partitions = rng.i32(1..=4);
         let ends: BTreeMap<_, _> = (0..partitions).map(|p| (p, 0)).collect();
         let outside = Outside {
-            shared: Arc::new(Mutex::new(Shared::default())),
+            shared: Arc::new(Mutex::new(Shared::with_another_job())),
             clock: Arc::new(SimClock::default()),
             topic: Arc::new(Mutex::new(ends)),
             reread_lost_files: rng.bool(),
@@ -96,6 +75,9 @@ impl World {
             if self.faults.rivals {
                 self.pause_or_resume();
             }
+            if self.faults.changes {
+                self.change_the_world();
+            }
             if self.faults.damage && self.rng.u32(..300) == 0 {
                 self.damage_the_logs();
             }
@@ -114,7 +96,7 @@ impl World {
         self.note(3_000);
         self.processes.clear();
         let shared = self.outside.shared.clone();
-        let (whole, damaged, version) = {
+        let (whole, damaged, changes) = {
             let mut shared = shared.lock().expect("no check has failed before");
             shared.requests.clear();
             let whole = shared.contents.objects.clone();
@@ -123,7 +105,7 @@ impl World {
             if !damage::apply(objects, self.checker.seen(), is_visible, &mut self.rng) {
                 return;
             }
-            (whole, objects.clone(), shared.contents.version)
+            (whole, objects.clone(), shared.contents.changes.len())
         };
         self.processes.push(Process::start(self.outside.clone()));
         let refused = (0..STEPS_TO_REFUSE).any(|_| {
@@ -145,7 +127,8 @@ impl World {
             "a refusal changes nothing"
         );
         assert_eq!(
-            shared.contents.version, version,
+            shared.contents.changes.len(),
+            changes,
             "a refusal changes nothing"
         );
         shared.contents.objects = whole;
@@ -178,11 +161,7 @@ impl World {
 
     fn check_all_archived(&self) {
         let shared = self.shared();
-        let ends = self
-            .outside
-            .topic
-            .lock()
-            .expect("no check has failed before");
+        let ends = self.outside.ends();
         for (&partition, &end) in ends.iter() {
             for offset in (0..end).filter(|o| !is_marker(*o)) {
                 let there = self.checker.is_visible(partition, offset);
@@ -196,11 +175,11 @@ impl World {
                 "no phantom lag"
             );
         }
+        let uploads = shared.contents.uploads.values();
+        let (others, own): (Vec<_>, Vec<_>) = uploads.partition(|u| u.path == ANOTHER_JOBS);
+        assert_eq!(others.len(), 1, "the upload of another job is left alone");
         assert!(
-            shared
-                .contents
-                .uploads
-                .values()
+            own.iter()
                 .all(|u| u.path.contains(&format!("-{}-", newest.generation))),
             "uploads of older generations are left"
         );
@@ -222,11 +201,7 @@ impl World {
 
     fn produce(&mut self) {
         if self.rng.u32(..20) == 0 {
-            let mut ends = self
-                .outside
-                .topic
-                .lock()
-                .expect("no check has failed before");
+            let mut ends = self.outside.ends();
             let count = ends.len();
             if let Some(end) = ends.values_mut().nth(self.rng.usize(..count)) {
                 *end += self.rng.i64(1..6);
@@ -239,6 +214,31 @@ impl World {
             let place = self.rng.usize(..self.processes.len());
             let process = &mut self.processes[place];
             process.paused = !process.paused;
+        }
+    }
+
+    /// A partition is added, or found; the wall clock jumps.
+    fn change_the_world(&mut self) {
+        let outside = &self.outside;
+        match self.rng.u32(..400) {
+            0 => {
+                let mut ends = outside.ends();
+                let partition = ends.len() as i32;
+                if partition < MOST_PARTITIONS {
+                    ends.insert(partition, 0);
+                }
+            }
+            1..=4 => {
+                let awake: Vec<_> = self.processes.iter().filter(|p| !p.paused).collect();
+                if let Some(process) = self.rng.choice(awake) {
+                    process.discover(&outside.topic_now());
+                }
+            }
+            5 | 6 => {
+                let wrong_by = HOUR_MS * self.rng.i64(-1..=1);
+                outside.clock.wrong_by.store(wrong_by, Ordering::Relaxed);
+            }
+            _ => {}
         }
     }
 
@@ -284,11 +284,7 @@ impl World {
     }
 
     fn end_a_request(&mut self, faults: Faults) -> bool {
-        let fate = match self.rng.u32(..10) {
-            0 if faults.store => Fate::AnswerLost,
-            1 if faults.store => Fate::Failed,
-            _ => Fate::Answered,
-        };
+        let fate = faults.fate(&mut self.rng);
         let mut shared = self
             .outside
             .shared
@@ -298,23 +294,25 @@ impl World {
             return false;
         }
         let place = self.rng.usize(..shared.requests.len());
-        // Late enough for a process to end and another to start meanwhile.
-        if shared.requests[place].what.starts_with("late") && self.rng.u32(..50) != 0 {
+        let request = &shared.requests[place];
+        if self.rng.u32(..request.rarity) != 0 {
             return false;
         }
-        let request = shared.requests.remove(place);
         let length = request.what.len() as u64;
         if let Some(id) = request.what.strip_prefix("complete ")
             && faults.losses
             && fate == Fate::Failed
         {
+            let id = id.to_owned();
             let losses = [Loss::Parts, Loss::Unsettled, Loss::Upload];
             // An upload that is gone altogether is given up only where that is allowed.
             let kinds = if self.outside.reread_lost_files { 3 } else { 2 };
             let loss = losses[self.rng.usize(..kinds)];
-            shared.lose(id, loss);
+            shared.lose(&id, loss);
         }
-        request.end(&mut shared.contents, fate);
+        // Overtaken by little, or by a whole start of another process.
+        let rarity = [1, 5, 50][self.rng.usize(..3)];
+        shared.end(place, fate, rarity);
         drop(shared);
         self.note(length * 10 + fate as u64);
         true

@@ -3,6 +3,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::checkpoint::slot::PendingFile;
+use crate::mutants::{self, Mutant};
 use crate::runtime::failure;
 use crate::runtime::retry::Patience;
 use crate::store::{StoreError, Stores};
@@ -58,6 +59,12 @@ async fn finalize_one(
     let concern = format!("finalizing {}", file.committable.upload.key.name());
     let store = stores.part_files(file.root);
     failure::point(failure::FINALIZE_BEFORE);
+    if mutants::is(Mutant::UnansweredGivenUp)
+        && let Err(cause) = store.finalize(&file.committable).await
+    {
+        let file = file.clone();
+        return Ok(Some(LostFile { file, cause }));
+    }
     let finalized = patience
         .insist(&concern, || store.finalize(&file.committable))
         .await;
