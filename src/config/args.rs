@@ -191,7 +191,8 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub deep: bool,
 
-    /// Ask Kafka which of the missing offsets it delivers; the others are gaps of its own
+    /// Ask Kafka which of the missing offsets it delivers, which are gaps of its own, and which it does
+    /// not hold any more
     #[arg(long)]
     pub check_kafka: bool,
 
