@@ -307,6 +307,28 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_a_setting_panic(text in "\\PC{0,40}|[0-9]{1,25}[a-zA-Z]{0,4}", place in 0..13usize) {
+            let flags = [
+                "--checkpoint-interval",
+                "--checkpoint-min-pause",
+                "--stop-timeout",
+                "--parallelism",
+                "--max-file-size",
+                "--memory-budget",
+                "--parquet-compression",
+                "--output-path",
+                "--kafka-topic",
+                "--kafka-property",
+                "--kafka-bootstrap-servers",
+                "--aws-endpoint-url",
+                "--avro-schema",
+            ];
+            let _ = resolve(&[&format!("{}={text}", flags[place])]);
+        }
+    }
+
     #[test]
     fn what_the_protocol_owns_cannot_be_set_and_the_reason_is_given() {
         for (key, _) in OWNED_PROPERTIES {
