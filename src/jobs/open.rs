@@ -1,6 +1,7 @@
 //! Opens what a job needs from outside, and waits for what may still come up: a broker, a topic, a
 //! store. What waiting cannot cure is an error, before anything is written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,10 +126,13 @@ fn look(cluster: &Cluster, topic: &str) -> Result<decide::Topic, ClusterError> {
         let marks = cluster.watermarks(&split)?;
         Ok((split, marks))
     });
-    Ok(decide::Topic {
-        splits: with_marks.collect::<Result<_, ClusterError>>()?,
-        id: cluster.topic_id(topic)?,
-    })
+    let splits: BTreeMap<_, _> = with_marks.collect::<Result<_, ClusterError>>()?;
+    // A topic that is not there has no id; asking for it would be an error.
+    let id = match splits.is_empty() {
+        true => None,
+        false => cluster.topic_id(topic)?,
+    };
+    Ok(decide::Topic { splits, id })
 }
 
 /// Says what is waited for, at once and then every few seconds.
