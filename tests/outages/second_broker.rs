@@ -83,7 +83,17 @@ impl SecondBroker {
 }
 
 impl Drop for SecondBroker {
+    /// It says goodbye: a broker that was killed is still one of the cluster for some seconds, in
+    /// which clients ask it and new topics are put on it.
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let pid = self.process.id().to_string();
+            let asked = Command::new("kill").args(["-TERM", &pid]).status();
+            assert!(asked.unwrap().success());
+            wait_for("goodbye of the second broker", LONG, || {
+                self.process.try_wait().unwrap()
+            });
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
