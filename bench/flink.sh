@@ -23,18 +23,14 @@ readonly PLUGIN_SHA256=4dabe5d51519984f88d677c477b99c5e18cec924af2e41816da67df52
 readonly MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy
 
 readonly JAVA_MIN=17
+readonly PROGRAM=flink
 readonly START_TIMEOUT=60
 readonly STOP_TIMEOUT=20
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly HERE
-readonly CACHE=${LINEAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lineage}
-
-say() { printf 'flink: %s\n' "$*" >&2; }
-fail() {
-    printf 'flink: error: %s\n' "$*" >&2
-    exit 1
-}
+# shellcheck source=scripts/servers/common.sh
+source "$HERE/../scripts/servers/common.sh"
 
 peer_sources() {
     find "$HERE/flink-peer" -type f -print0 | sort -z
@@ -55,30 +51,7 @@ check_tools() {
     ((${major:-0} >= JAVA_MIN)) || missing+=("a JDK of version $JAVA_MIN or newer: apt-get install openjdk-17-jdk-headless")
     command -v mvn >/dev/null || missing+=("Maven: apt-get install maven")
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=("Python 3 with venv: apt-get install python3-venv")
-    if ((${#missing[@]} > 0)); then
-        say "missing, please install:"
-        printf '  - %s\n' "${missing[@]}" >&2
-        exit 1
-    fi
-}
-
-# Makes a component in a folder beside its place and renames it when it is whole, so that an interrupted
-# install is never taken for a finished one.
-install_component() {
-    local name=$1 home=$2 make=$3
-    [[ ! -d $home ]] || return 0
-    say "installing $name"
-    local begin=$SECONDS
-    STAGING=$(mktemp -d "$CACHE/staging.XXXXXX")
-    "$make" "$STAGING" >"$STAGING.log" 2>&1 || {
-        tail -n 20 "$STAGING.log" >&2
-        fail "installing $name failed; see above, then run '$0 install' again"
-    }
-    chmod 755 "$STAGING"
-    # A second install that ran at the same time may have been first. Its result is the same.
-    mv -T "$STAGING" "$home" 2>/dev/null || [[ -d $home ]] || fail "cannot rename $STAGING to $home"
-    remove_staging
-    say "installed $name in $((SECONDS - begin)) s"
+    refuse_if_missing "${missing[@]}"
 }
 
 # Makers run as the left side of `||`, where `set -e` is off: so each step is chained.
@@ -103,44 +76,14 @@ make_peer() {
         rm -r "$1/build"
 }
 
-STAGING=
-remove_staging() {
-    [[ -z $STAGING ]] || rm -rf "$STAGING" "$STAGING.log"
-    STAGING=
-}
-
 install() {
     check_tools
-    mkdir -p "$CACHE"
-    trap remove_staging EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    begin_install
     install_component "Flink $FLINK_VERSION" "$FLINK_HOME" make_flink
     install_component "the Flink job" "$PEER_HOME" make_peer
 }
 
-check_installed() {
-    local home
-    for home in "$FLINK_HOME" "$PEER_HOME"; do
-        [[ -d $home ]] || fail "not installed: $home; run '$0 install' first"
-    done
-}
-
 # ---------------------------------------------------------------- start
-
-# Below the range that the kernel takes client ports from, so that a connection of ours cannot occupy
-# a port between this check and the server's own bind.
-free_port() {
-    local port
-    for _ in {1..200}; do
-        port=$((20000 + RANDOM % 12000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    fail "no free port found between 20000 and 32000"
-}
 
 write_conf() {
     local dir=$1
@@ -211,74 +154,49 @@ main_class() {
     esac
 }
 
-# A session of its own: Ctrl-C in the terminal must reach the benchmark, which stops the cluster.
-launch() {
+launch_flink() {
     local name=$1 dir=$2
-    FLINK_CONF_DIR=$dir/conf FLINK_PLUGINS_DIR=$FLINK_HOME/plugins setsid nohup \
+    FLINK_CONF_DIR=$dir/conf FLINK_PLUGINS_DIR=$FLINK_HOME/plugins launch "$name" "$dir" \
         "${JVM[@]}" "${RESOURCES[@]}" -Dlog4j.configurationFile="file:$dir/conf/log4j.properties" \
         -cp "$FLINK_HOME/lib/*:$PEER_HOME/flink-peer.jar" \
-        "$(main_class "$name")" --configDir "$dir/conf" "${SETTINGS[@]}" >"$dir/$name.log" 2>&1 </dev/null &
-    local pid=$!
-    echo "$pid" >"$dir/$name.pid"
-    # Until the new process has become Java, is_ours would not know it.
-    while ! is_ours "$name" "$dir" && kill -0 "$pid" 2>/dev/null; do
-        sleep 0.05
-    done
+        "$(main_class "$name")" --configDir "$dir/conf" "${SETTINGS[@]}"
 }
 
-# Signals are noted by start and acted on here, so that none can come between a process's start and its pid file.
-INTERRUPTED=
-wait_for_line() {
-    local name=$1 dir=$2 line=$3 begin=$SECONDS
-    until grep -q "$line" "$dir/$name.log"; do
-        [[ -z $INTERRUPTED ]] || fail "interrupted while the $name was starting"
-        if ! is_ours "$name" "$dir" || ((SECONDS - begin > START_TIMEOUT)); then
-            tail -n 30 "$dir/$name.log" >&2
-            fail "the $name does not come up; the end of its log is above, the whole in $dir/$name.log"
-        fi
-        sleep 0.2
-    done
-    say "the $name is up after $((SECONDS - begin)) s"
-}
+jobmanager_answers() { grep -q 'Rest endpoint listening at' "$1/jobmanager.log"; }
+taskmanager_answers() { grep -q 'Successful registration at resource manager' "$1/taskmanager.log"; }
 
 start() {
     local dir name
-    check_installed
+    check_installed "$FLINK_HOME" "$PEER_HOME"
     for name in LINEAGE_TEST_S3 LINEAGE_TEST_S3_ACCESS_KEY LINEAGE_TEST_S3_SECRET_KEY; do
         [[ -n ${!name:-} ]] || fail "$name is not set; see scripts/servers.sh env"
     done
     mkdir -p "$1"
     dir=$(cd "$1" && pwd)
-    for name in jobmanager taskmanager; do
-        ! is_ours "$name" "$dir" || fail "the $name runs already in $dir; run '$0 stop $dir' first"
-    done
+    refuse_if_running "$dir" jobmanager taskmanager
 
-    trap 'INTERRUPTED=yes' INT TERM
-    # Half a start leaves nothing running.
-    STARTING_IN=$dir
-    trap 'stop "$STARTING_IN"' EXIT
+    begin_start "$dir"
     REST_PORT=$(free_port)
     write_conf "$dir"
     read_resources "$dir" GET_JM_RESOURCE_PARAMS
-    launch jobmanager "$dir"
-    wait_for_line jobmanager "$dir" 'Rest endpoint listening at'
+    launch_flink jobmanager "$dir"
+    wait_until jobmanager "$dir" jobmanager_answers
     read_resources "$dir" GET_TM_RESOURCE_PARAMS
-    launch taskmanager "$dir"
-    wait_for_line taskmanager "$dir" 'Successful registration at resource manager'
+    launch_flink taskmanager "$dir"
+    wait_until taskmanager "$dir" taskmanager_answers
     {
         printf 'export FLINK_REST=http://127.0.0.1:%q\n' "$REST_PORT"
         printf 'export FLINK_JOBMANAGER_PID=%q\n' "$(cat "$dir/jobmanager.pid")"
         printf 'export FLINK_TASKMANAGER_PID=%q\n' "$(cat "$dir/taskmanager.pid")"
         printf 'export FLINK_VERSION=%q\n' "$FLINK_VERSION"
     } >"$dir/env"
-    [[ -z $INTERRUPTED ]] || fail "interrupted"
-    trap - EXIT
+    end_start
 }
 
 # ---------------------------------------------------------------- run
 
 run() {
-    check_installed
+    check_installed "$FLINK_HOME" "$PEER_HOME"
     local dir answer id
     dir=$(cd "$1" && pwd)
     shift
@@ -296,7 +214,6 @@ run() {
 
 # ---------------------------------------------------------------- stop
 
-# Is the process of the pid file still the one that was started in this folder? Pids are used again.
 is_ours() {
     local name=$1 dir=$2 pid command
     pid=$(cat "$dir/$name.pid" 2>/dev/null) && [[ -n $pid ]] || return 1
@@ -304,34 +221,17 @@ is_ours() {
     [[ $command == java*" $(main_class "$name") --configDir $dir/conf"* ]]
 }
 
-stop_one() {
-    local name=$1 dir=$2 begin=$SECONDS
-    ! is_ours "$name" "$dir" || kill -TERM "$(cat "$dir/$name.pid")" 2>/dev/null || true
-    while is_ours "$name" "$dir"; do
-        if ((SECONDS - begin > STOP_TIMEOUT)); then
-            say "the $name did not stop within $STOP_TIMEOUT s and is killed"
-            kill -KILL "$(cat "$dir/$name.pid")" 2>/dev/null || true
-            begin=$SECONDS
-        fi
-        sleep 0.1
-    done
-    rm -f "$dir/$name.pid"
-}
-
 stop() {
     [[ -d $1 ]] || return 0
     # Not to be interrupted: a second Ctrl-C would leave a process behind.
     trap '' INT TERM
-    local dir
+    local dir name
     dir=$(cd "$1" && pwd)
-    stop_one taskmanager "$dir"
-    stop_one jobmanager "$dir"
+    for name in taskmanager jobmanager; do
+        ask_to_stop "$name" "$dir"
+        wait_for_stop "$name" "$dir"
+    done
     rm -f "$dir/env"
-}
-
-usage() {
-    sed -n '2,/^set/p' "${BASH_SOURCE[0]}" | sed -n '/shellcheck/!s/^# \{0,1\}//p' >&2
-    exit 2
 }
 
 main() {

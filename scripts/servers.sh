@@ -22,6 +22,7 @@ readonly JAVA_MIN=17
 # From 1.21 on, Go fetches by itself the newer version that MinIO asks for.
 readonly GO_MIN=1.21
 
+readonly PROGRAM=servers
 readonly START_TIMEOUT=60
 readonly STOP_TIMEOUT=10
 readonly S3_USER=minioadmin
@@ -29,13 +30,8 @@ readonly S3_PASSWORD=minioadmin
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly HERE
-readonly CACHE=${LINEAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lineage}
-
-say() { printf 'servers: %s\n' "$*" >&2; }
-fail() {
-    printf 'servers: error: %s\n' "$*" >&2
-    exit 1
-}
+# shellcheck source=scripts/servers/common.sh
+source "$HERE/servers/common.sh"
 
 # A component's folder carries what defines it in its name, so a change of the pins installs anew.
 pins_of() { cat "$@" | sha256sum | cut -c1-12; }
@@ -64,7 +60,6 @@ has_go() {
     [[ -n $version && $(printf '%s\n' "$GO_MIN" "$version" | sort -V | head -n 1) == "$GO_MIN" ]]
 }
 
-# Everything that is missing is said at once, before anything is downloaded.
 check_tools() {
     local missing=()
     has_java || missing+=("a Java runtime of version $JAVA_MIN or newer: apt-get install openjdk-17-jdk-headless")
@@ -77,30 +72,7 @@ check_tools() {
     if [[ ! -d $PYTHON_HOME ]]; then
         python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=("Python 3 with venv: apt-get install python3-venv")
     fi
-    if ((${#missing[@]} > 0)); then
-        say "missing, please install:"
-        printf '  - %s\n' "${missing[@]}" >&2
-        exit 1
-    fi
-}
-
-# Makes a component in a folder beside its place and renames it when it is whole, so that an interrupted
-# install is never taken for a finished one.
-install_component() {
-    local name=$1 home=$2 make=$3
-    [[ ! -d $home ]] || return 0
-    say "installing $name"
-    local begin=$SECONDS
-    STAGING=$(mktemp -d "$CACHE/staging.XXXXXX")
-    "$make" "$STAGING" >"$STAGING.log" 2>&1 || {
-        tail -n 20 "$STAGING.log" >&2
-        fail "installing $name failed; see above, then run '$0 install' again"
-    }
-    chmod 755 "$STAGING"
-    # A second install that ran at the same time may have been first. Its result is the same.
-    mv -T "$STAGING" "$home" 2>/dev/null || [[ -d $home ]] || fail "cannot rename $STAGING to $home"
-    remove_staging
-    say "installed $name in $((SECONDS - begin)) s"
+    refuse_if_missing "${missing[@]}"
 }
 
 # Makers run as the left side of `||`, where `set -e` is off: so each step is chained.
@@ -133,18 +105,9 @@ make_python() {
         "$1/bin/python" -c 'import duckdb, pyarrow.parquet, pyroaring'
 }
 
-STAGING=
-remove_staging() {
-    [[ -z $STAGING ]] || rm -rf "$STAGING" "$STAGING.log"
-    STAGING=
-}
-
 install() {
     check_tools
-    mkdir -p "$CACHE"
-    trap remove_staging EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    begin_install
     if [[ ! -d $KAFKA_HOME || ! -d $MINIO_HOME || ! -d $MC_HOME || ! -d $PYTHON_HOME ]]; then
         say "installing into $CACHE: some six minutes on two cores, the first time only"
     fi
@@ -155,53 +118,6 @@ install() {
 }
 
 # ---------------------------------------------------------------- start
-
-# Below the range that the kernel takes client ports from, so that a connection of ours cannot occupy
-# a port between this check and the server's own bind.
-free_port() {
-    local port
-    for _ in {1..200}; do
-        port=$((20000 + RANDOM % 12000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    fail "no free port found between 20000 and 32000"
-}
-
-# Sessions of their own: Ctrl-C in the terminal must reach the script, which stops the servers after the
-# tests, and not the servers under the running tests.
-launch() {
-    local name=$1 dir=$2
-    shift 2
-    setsid nohup "$@" >"$dir/$name.log" 2>&1 </dev/null &
-    local pid=$!
-    echo "$pid" >"$dir/$name.pid"
-    # Until the new process has become the server, is_ours would not know it.
-    while ! is_ours "$name" "$dir" && kill -0 "$pid" 2>/dev/null; do
-        sleep 0.05
-    done
-}
-
-# Signals are noted by start and acted on here, so that none can come between a server's start and its pid file.
-INTERRUPTED=
-wait_until() {
-    local name=$1 dir=$2 answers=$3 begin=$SECONDS
-    until "$answers" "$dir"; do
-        [[ -z $INTERRUPTED ]] || fail "interrupted while $name was starting"
-        if ! is_ours "$name" "$dir"; then
-            tail -n 30 "$dir/$name.log" >&2
-            fail "$name stopped while starting; the end of its log is above, the whole in $dir/$name.log"
-        fi
-        if ((SECONDS - begin > START_TIMEOUT)); then
-            tail -n 30 "$dir/$name.log" >&2
-            fail "$name does not answer after $START_TIMEOUT s; the end of its log is above, the whole in $dir/$name.log"
-        fi
-        sleep 0.2
-    done
-    say "$name is up after $((SECONDS - begin)) s"
-}
 
 start_kafka() {
     local dir=$1 port controller_port cluster_id
@@ -282,29 +198,21 @@ write_env() {
 KAFKA_ADDRESS=
 S3_ADDRESS=
 start() {
-    local dir name
-    for name in "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME" "$PYTHON_HOME"; do
-        [[ -d $name ]] || fail "not installed: $name; run '$0 install' first"
-    done
+    local dir
+    check_installed "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME" "$PYTHON_HOME"
     has_java || fail "no Java of version $JAVA_MIN or newer; run '$0 install' to see how to get it"
     mkdir -p "$1"
     dir=$(cd "$1" && pwd)
-    for name in kafka minio; do
-        ! is_ours "$name" "$dir" || fail "$name runs already in $dir; run '$0 stop $dir' first"
-    done
+    refuse_if_running "$dir" kafka minio
     [[ ! -e $dir/kafka-data ]] || fail "$dir holds the data of an earlier start; give an empty folder, or remove it"
 
-    trap 'INTERRUPTED=yes' INT TERM
-    # Half a start leaves nothing running.
-    STARTING_IN=$dir
-    trap 'stop "$STARTING_IN"' EXIT
+    begin_start "$dir"
     [[ -n ${LINEAGE_TEST_KAFKA:-} ]] || start_kafka "$dir"
     [[ -n ${LINEAGE_TEST_S3:-} ]] || start_minio "$dir"
     [[ -n ${LINEAGE_TEST_S3:-} ]] || wait_until minio "$dir" minio_answers
     [[ -n ${LINEAGE_TEST_KAFKA:-} ]] || wait_until kafka "$dir" kafka_answers
     write_env "$dir"
-    [[ -z $INTERRUPTED ]] || fail "interrupted"
-    trap - EXIT
+    end_start
 }
 
 print_env() {
@@ -314,7 +222,6 @@ print_env() {
 
 # ---------------------------------------------------------------- stop
 
-# Is the process of the pid file still the server that was started in this folder? Pids are used again.
 is_ours() {
     local name=$1 dir=$2 pid command
     pid=$(cat "$dir/$name.pid" 2>/dev/null) && [[ -n $pid ]] || return 1
@@ -326,7 +233,7 @@ is_ours() {
     esac
 }
 
-ask_to_stop() {
+stop() {
     ! is_ours "$1" "$2" || kill -TERM "$(cat "$2/$1.pid")" 2>/dev/null || true
 }
 
@@ -354,11 +261,6 @@ stop() {
     wait_for_stop kafka "$dir"
     wait_for_stop minio "$dir"
     rm -f "$dir/env"
-}
-
-usage() {
-    sed -n '2,/^set/p' "${BASH_SOURCE[0]}" | sed -n '/shellcheck/!s/^# \{0,1\}//p' >&2
-    exit 2
 }
 
 main() {
