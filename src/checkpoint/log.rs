@@ -6,7 +6,6 @@
 //!   still the highest. (A lower slot may have been pruned, and then put-if-absent refuses nothing.)
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::slot::{Slot, SlotError};
 use crate::ids::{CheckpointId, Generation};
@@ -48,9 +47,6 @@ pub enum LogError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
-
-/// Before a put that was refused for nothing is tried again.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// How an append ended, if it was not an error.
 #[derive(Debug)]
@@ -171,7 +167,7 @@ impl CheckpointLog {
             if ids.last().is_some_and(|&highest| highest > slot.id) {
                 break;
             }
-            self.patience.clock.sleep(PAUSE).await;
+            self.patience.pause().await;
         }
         if !mutants::is(Mutant::NoLookAgain) {
             self.look_again(slot).await?;

@@ -2,9 +2,13 @@
 //!
 //! A commit-log entry above the newest slot + 1 cannot come from a crash: the checkpoint log was
 //! lost, swapped or put back to an older state. To find one, few names are looked at, never all:
-//! the ids that follow within ten blocks of a thousand, a week of checkpoints without files, and the shorter ids that begin like them.
+//! the ids that follow within ten blocks of a thousand, which is a week of checkpoints without files,
+//! and the shorter ids that begin like them.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::{CommitLog, CommitLogError};
 use crate::ids::CheckpointId;
@@ -13,6 +17,8 @@ use crate::ids::CheckpointId;
 const BLOCK: u64 = 1_000;
 const BLOCKS_BEHIND: u64 = 10;
 const BLOCK_DIGITS: usize = 3;
+/// Requests under way at a time: a start waits for all of them.
+const LISTINGS: usize = 8;
 
 impl CommitLog {
     /// Some id in the commit log above `bound`; without a bound, any id at all.
@@ -21,23 +27,27 @@ impl CommitLog {
         bound: Option<CheckpointId>,
     ) -> Result<Option<CheckpointId>, CommitLogError> {
         let Some(bound) = bound else {
-            return self.highest_with("chk-").await;
+            return self.highest_with("chk-".to_owned()).await;
         };
-        for beginning in beginnings_above(bound) {
-            if let Some(id) = self.highest_with(&beginning).await?
-                && id > bound
-            {
-                return Ok(Some(id));
+        let beginnings = stream::iter(beginnings_above(bound));
+        let highest = beginnings.map(|beginning| self.highest_with(beginning));
+        let mut highest = pin!(highest.buffered(LISTINGS));
+        while let Some(found) = highest.try_next().await? {
+            if found.is_some_and(|id| id > bound) {
+                return Ok(found);
             }
         }
         Ok(None)
     }
 
-    async fn highest_with(&self, beginning: &str) -> Result<Option<CheckpointId>, CommitLogError> {
+    async fn highest_with(
+        &self,
+        beginning: String,
+    ) -> Result<Option<CheckpointId>, CommitLogError> {
         let concern = "listing the commit log";
         let names = self
             .patience
-            .insist(concern, || self.objects.list("", beginning))
+            .insist(concern, || self.objects.list("", &beginning))
             .await?;
         Ok(names
             .iter()

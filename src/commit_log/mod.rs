@@ -5,7 +5,6 @@
 //! readers filter by whether `s3_key` exists.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -46,9 +45,6 @@ pub enum CommitLogError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
-
-/// Before a put that was refused for nothing is tried again.
-const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub struct CommitLog {
@@ -94,7 +90,7 @@ impl CommitLog {
                 Ok(found) if found == body => return Ok(()),
                 Ok(_) => return Err(CommitLogError::Conflict { url }),
                 // Refused for another put that was under way at this key (S3's status 409).
-                Err(StoreError::NotFound { .. }) => self.patience.clock.sleep(PAUSE).await,
+                Err(StoreError::NotFound { .. }) => self.patience.pause().await,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -113,11 +109,7 @@ impl CommitLog {
             .await?;
         let mut lines = Vec::new();
         for name in names {
-            let root = if name.starts_with("dropped-") {
-                Root::Dropped
-            } else {
-                Root::Output
-            };
+            let root = root_of(&name);
             let key = Key::new(format!("{folder}/{name}"));
             let get = self.patience.insist(concern, || self.objects.get(&key));
             let found = decode(&self.objects.url(&key), &get.await?)?;
@@ -153,11 +145,28 @@ impl CommitLog {
 
 /// Where the lines are, below the root of the commit log.
 pub fn key(checkpoint: CheckpointId, subtask: SubtaskIndex, root: Root) -> Key {
-    let name = match root {
-        Root::Output => "subtask",
-        Root::Dropped => "dropped",
-    };
-    Key::new(format!("{}/{name}-{subtask}.csv", checkpoint.folder()))
+    Key::new(format!(
+        "{}/{}{subtask}.csv",
+        checkpoint.folder(),
+        beginning(root)
+    ))
+}
+
+/// What the names of the CSVs of a kind begin with.
+fn beginning(root: Root) -> &'static str {
+    match root {
+        Root::Output => "subtask-",
+        Root::Dropped => "dropped-",
+    }
+}
+
+/// The kind of the files in a CSV, by its name.
+fn root_of(name: &str) -> Root {
+    if name.starts_with(beginning(Root::Dropped)) {
+        Root::Dropped
+    } else {
+        Root::Output
+    }
 }
 
 fn encode(

@@ -1,7 +1,6 @@
 //! Claims the log, finishes what an earlier process has left, and clears away the rest.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -44,9 +43,6 @@ pub enum RecoveryError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
-
-/// Before the log is looked at anew: who has taken the slot is at work just now.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The topic as Kafka has it now.
 #[async_trait]
@@ -275,7 +271,7 @@ impl Recovery<'_> {
                 Appended::Taken(by) => {
                     let generation = by.generation.0;
                     tracing::info!(slot = by.id.0, generation, "slot taken meanwhile");
-                    self.patience.clock.sleep(PAUSE).await;
+                    self.patience.pause().await;
                 }
             }
         }

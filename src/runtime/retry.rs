@@ -14,6 +14,8 @@ use crate::store::StoreError;
 const MIN_DELAY: Duration = Duration::from_millis(100);
 /// A request without an answer for so long is trouble, also before it times out.
 const SLOW: Duration = Duration::from_secs(8);
+/// Before what somebody else has just been at is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 /// A store that is back is noticed within this time.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
@@ -25,6 +27,11 @@ pub struct Patience {
 }
 
 impl Patience {
+    /// A moment, for something that is at work just now to be done.
+    pub async fn pause(&self) {
+        self.clock.sleep(PAUSE).await;
+    }
+
     /// Repeats `request` until it succeeds or fails in a way that waiting does not help. While it
     /// fails the process is degraded, with `concern` naming the request in the log.
     pub async fn insist<T, F>(

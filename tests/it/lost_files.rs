@@ -3,7 +3,7 @@
 
 use crate::harness::proxy::{Fate, Proxy};
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, LONG, Lineage, Root, Storage, Topic, wait_for};
+use crate::harness::{Archive, Lineage, Root, Storage, Topic};
 
 const SAID: &str = "reading the records of lost files again";
 
@@ -13,18 +13,7 @@ fn killed_before_completion() -> (Archive, std::sync::Arc<Topic>) {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(2);
     topic.produce_some_broken(1_000, |n, _| (n % 9 == 3).then(|| Some(b"broken".to_vec())));
-    let proxy = Proxy::judged_by(|request| {
-        if request.completes_an_upload() {
-            Fate::Hang
-        } else {
-            Fate::Pass
-        }
-    });
-    let url = proxy.url();
-    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
-    let flags = ["--checkpoint-interval", "200ms"];
-    let lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
-    wait_for("completion", LONG, || (proxy.hung() > 0).then_some(()));
+    let (lineage, _proxy) = Lineage::held_before_completion(&archive, &topic);
     lineage.kill();
     assert_eq!(archive.keys(Root::Output), [""; 0]);
     // More than was read, so that there is something behind the lost records.

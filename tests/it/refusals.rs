@@ -227,7 +227,7 @@ fn a_topic_that_was_made_again_is_refused_also_when_it_has_grown_past_the_saved_
     let (archive, topic) = used(Storage::Local);
     topic.delete();
     topic.make(2);
-    let bytes = crate::harness::kafka::encode(0, 0);
+    let bytes = crate::harness::records::encode(0, 0);
     topic.produce_raw(0, vec![Some(bytes.as_slice()); 700]);
     let said = ["was deleted and made again", &topic.name];
     refused(&archive, &topic, &["--bounded"], &[], 4, &said);

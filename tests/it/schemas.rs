@@ -5,8 +5,8 @@ use std::fs;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
-use crate::harness::kafka::{avro_bytes, avro_long};
 use crate::harness::read_back::{Past, assert_consistent, assert_exact, python, report};
+use crate::harness::records::{avro_bytes, avro_long};
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 
 const SCHEMA: &str = r#"{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
+use crate::harness::{Archive, Lineage, Storage, Topic};
 use crate::server::Server;
 
 const FLAGS: [&str; 2] = ["--checkpoint-interval", "200ms"];
@@ -25,11 +25,7 @@ fn reading(archive: &Archive, topic: &Topic) -> Lineage {
 /// It is still the same process, and ends with everything archived.
 fn goes_on(archive: &Archive, topic: &Topic, lineage: Lineage) {
     topic.produce(1_000);
-    let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
-    wait_for("everything archived", LONG, || {
-        let archived: i64 = archive.next_offsets().iter().sum();
-        (archived == end).then_some(())
-    });
+    crate::wait_for_all_of(archive, topic);
     lineage.stop();
     assert_exact(archive, topic, Past::Calm);
 }

@@ -16,16 +16,9 @@ fn peak_bytes(lineage: &Lineage) -> u64 {
     kib.parse::<u64>().unwrap() * 1024
 }
 
-fn archived(archive: &Archive) -> i64 {
-    archive.next_offsets().iter().sum()
-}
-
 /// Everything that was produced is archived, by the same process.
 fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
-    let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
-    wait_for("everything archived", LONG, || {
-        (archived(archive) == end).then_some(())
-    });
+    crate::wait_for_all_of(archive, topic);
     lineage.stop();
     // Uploads whose opening was carried out long after its answer had been given up stay open: a
     // process never aborts its own. The next start does.

@@ -222,11 +222,7 @@ const FLAGS: [&str; 8] = [
 
 fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
     topic.produce(1_000);
-    let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
-    wait_for("everything archived", LONG, || {
-        let archived: i64 = archive.next_offsets().iter().sum();
-        (archived == end).then_some(())
-    });
+    crate::wait_for_all_of(archive, topic);
     lineage.stop();
     assert_exact(archive, topic, Past::Calm);
     topic.delete();

@@ -5,7 +5,6 @@
 
 use crate::source::{Origin, RawBatch, Record};
 
-#[derive(Default)]
 pub struct KafkaBatch {
     /// Key and value of each record.
     bytes: Vec<u8>,
@@ -22,6 +21,14 @@ struct Entry {
 }
 
 impl KafkaBatch {
+    /// With room for so many records and bytes.
+    pub fn with_capacity(records: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            entries: Vec::with_capacity(records),
+        }
+    }
+
     pub fn push(&mut self, record: Record<'_>) {
         let begin = self.bytes.len();
         let mut copy = |bytes: &[u8]| {
@@ -81,7 +88,7 @@ mod tests {
         fn records_come_out_as_they_went_in(
             records in prop::collection::vec(any::<(Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>)>(), 0..20)
         ) {
-            let mut batch = KafkaBatch::default();
+            let mut batch = KafkaBatch::with_capacity(0, 0);
             for (offset, (key, value, timestamp)) in records.iter().enumerate() {
                 let origin = Origin { split: SplitIndex(3), offset: Offset(offset as i64) };
                 let (key, value) = (key.as_deref(), value.as_deref());

@@ -30,8 +30,8 @@ pub struct KafkaSettings {
 const MESSAGE_OVERHEAD: usize = 300;
 /// A fetch of small messages takes so many times its bytes once it is in the queue.
 const SMALL_MESSAGES: usize = 8;
-/// More does not make it faster.
-const MOST_MESSAGES: usize = 40_000;
+/// More does not make it faster, and takes memory.
+const MOST_MESSAGES: usize = 10_000;
 const LARGEST_FETCH: usize = 8 << 20;
 /// Librdkafka asks for at least `message.max.bytes`, which is a million.
 const SMALLEST_FETCH: usize = 1_000_000;

@@ -39,6 +39,8 @@ pub struct KafkaReader {
     states: Vec<SplitState>,
     /// Messages that the next call takes.
     call: usize,
+    /// Records and bytes of the last batch: the next one is much the same.
+    last: (usize, usize),
 }
 
 struct SplitState {
@@ -83,6 +85,7 @@ impl KafkaReader {
             places: HashMap::new(),
             states: Vec::new(),
             call: SMALLEST_CALL,
+            last: (0, 0),
         })
     }
 
@@ -241,7 +244,7 @@ impl SourceReader for KafkaReader {
 
     fn fetch(&mut self, timeout: Duration) -> Result<KafkaBatch, SourceError> {
         self.serve_events()?;
-        let mut batch = KafkaBatch::default();
+        let mut batch = KafkaBatch::with_capacity(self.last.0, self.last.1);
         let mut timeout = timeout;
         while batch.len() < BATCH && batch.size() < BATCH_BYTES {
             let messages = self.queue.consume(timeout, self.call);
@@ -255,6 +258,7 @@ impl SourceReader for KafkaReader {
             self.call = (BATCH_BYTES / average).clamp(SMALLEST_CALL, LARGEST_CALL);
             timeout = Duration::ZERO;
         }
+        self.last = (batch.len(), batch.size());
         self.finish_rereading()?;
         if !batch.is_empty() {
             self.recovered(batch.origins().map(|origin| origin.split));

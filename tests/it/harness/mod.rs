@@ -5,6 +5,7 @@ pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod read_back;
+pub mod records;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

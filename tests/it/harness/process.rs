@@ -4,7 +4,8 @@ use std::fs::File;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use super::{Archive, Folder, Topic, kafka, wait_for};
+use super::proxy::{Fate, Proxy};
+use super::{Archive, Folder, LONG, Topic, kafka, wait_for};
 
 /// The program, with the settings that place a job and name the broker.
 fn program(archive: &Archive) -> Command {
@@ -66,6 +67,23 @@ impl Lineage {
             .spawn()
             .unwrap();
         Self { child, log }
+    }
+
+    /// A process whose first completion of an upload never ends: a slot is there, its files are not.
+    pub fn held_before_completion(archive: &Archive, topic: &Topic) -> (Self, Proxy) {
+        let proxy = Proxy::judged_by(|request| {
+            if request.completes_an_upload() {
+                Fate::Hang
+            } else {
+                Fate::Pass
+            }
+        });
+        let url = proxy.url();
+        let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+        let flags = ["--checkpoint-interval", "200ms"];
+        let lineage = Self::start_with(archive, topic, &flags, &settings);
+        wait_for("completion", LONG, || (proxy.hung() > 0).then_some(()));
+        (lineage, proxy)
     }
 
     /// Runs it to the end, which must be a good one.

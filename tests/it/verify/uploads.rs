@@ -12,18 +12,7 @@ fn killed() -> (Archive, std::sync::Arc<Topic>) {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(2);
     topic.produce(1_000);
-    let proxy = Proxy::judged_by(|request| {
-        if request.completes_an_upload() {
-            Fate::Hang
-        } else {
-            Fate::Pass
-        }
-    });
-    let url = proxy.url();
-    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
-    let flags = ["--checkpoint-interval", "200ms"];
-    let lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
-    wait_for("completion", LONG, || (proxy.hung() > 0).then_some(()));
+    let (lineage, _proxy) = Lineage::held_before_completion(&archive, &topic);
     // Open files of the checkpoint that will never be.
     topic.produce(1_000);
     wait_for("uploads of the next checkpoint", LONG, || {
