@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh [--all] [-- ARGUMENTS OF cargo test]
 #
-# --all runs the long tests too, those marked #[ignore].
+# --all runs the long tests too, those marked #[ignore], and without further arguments scripts/bench.sh --quick.
 # For example: scripts/test.sh -- --test it lost_files -- --nocapture
 set -euo pipefail
 
@@ -13,6 +13,7 @@ readonly SERVERS=scripts/servers.sh
 readonly KEPT_LOGS=${CARGO_TARGET_DIR:-target}/test-servers
 
 ALL=
+BENCH=
 usage() {
     sed -n '2,/^set/p' "${BASH_SOURCE[0]}" | sed -n 's/^# \{0,1\}//p' >&2
     exit 2
@@ -83,6 +84,12 @@ source "$DIR/env"
 
 step cargo test --workspace --locked "$@"
 if [[ -n $ALL ]]; then
+    if (($# == 0)); then BENCH=yes; fi
     [[ " $* " == *' -- '* ]] || set -- "$@" --
     step cargo test --workspace --locked "$@" --ignored
+fi
+if [[ -n $BENCH ]]; then
+    # It has servers of its own; nothing else is to run beside it.
+    "$SERVERS" stop "$DIR"
+    step env -u LINEAGE_TEST_KAFKA -u LINEAGE_TEST_S3 scripts/bench.sh --quick
 fi

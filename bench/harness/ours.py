@@ -1,9 +1,5 @@
 """A measured run of lineage."""
 
-import os
-import sys
-import time
-
 from . import bucket as s3
 from . import process
 from .run import CHECKPOINT_SECONDS, PARALLELISM, Run, checkpoints, commit_log, output
@@ -31,33 +27,19 @@ def settings(servers, topic, prefix, codec):
 def measure(lineage, servers, bucket, topic, records, prefix, codec, log):
     """Archives the topic once, and lets `lineage verify` say that all of it is there."""
     env = settings(servers, topic, prefix, codec)
-    with log.open("w") as lines:
-        begin = time.time()
-        child = process.start([lineage, "run", "--bounded"], env={**os.environ, **env}, stdout=lines, stderr=lines)
-        try:
-            _, status, usage = os.wait4(child.pid, 0)
-        except BaseException:
-            process.end(child)
-            raise
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        sys.exit(f"lineage failed with code {child.returncode}\n{log.read_text()}")
+    used = process.measured([lineage, "run", "--bounded"], log, env)
     process.run([lineage, "verify"], env=env)
 
     files = bucket.files(output(prefix), ".parquet")
-    cpu = usage.ru_utime + usage.ru_stime
-    # Linux counts what the process was before the exec, a copy of this Python: some 20 MiB, as long as the harness
-    # imports nothing large. That is less than lineage needs.
-    peak = usage.ru_maxrss * 1024
     return Run(
         side="lineage",
         codec=codec,
         records=records,
-        seconds=max(file.modified for file in files) - begin,
-        cpu_seconds=cpu,
-        peak_rss_bytes=peak,
-        all_cpu_seconds=cpu,
-        all_peak_rss_bytes=peak,
+        seconds=max(file.modified for file in files) - used.begin,
+        cpu_seconds=used.cpu_seconds,
+        peak_rss_bytes=used.peak_rss_bytes,
+        all_cpu_seconds=used.cpu_seconds,
+        all_peak_rss_bytes=used.peak_rss_bytes,
         files=len(files),
         bytes=sum(file.size for file in files),
     )

@@ -89,6 +89,11 @@ impl KafkaReader {
         })
     }
 
+    /// Where messages come from, for measuring what they cost before anything is done with them.
+    pub fn queue(&self) -> &MessageQueue {
+        &self.queue
+    }
+
     /// Copies what is to be handed over, and keeps the positions.
     fn take(&mut self, messages: &Messages, batch: &mut KafkaBatch) -> Result<(), SourceError> {
         // Messages come in runs of one partition; looking its place up once a run is enough.

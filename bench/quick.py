@@ -1,0 +1,87 @@
+"""lineage against its bare limit: what librdkafka needs for the same topic when every message is let go. See README.md
+beside this file."""
+
+import argparse
+import os
+import pathlib
+import statistics
+import sys
+
+from harness import exactness, machine, ours, process, servers, topic, work
+from harness.bucket import Bucket
+from harness.run import PARALLELISM
+from harness.table import markdown, spread
+
+TOPIC = "lineage-input"
+# CPU of lineage for one second of the bare limit's. All that a record goes through is in it; a change that makes it
+# larger has made lineage slower, on every machine. Measured at 2.0 to 2.4.
+MOST = 3.0
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--records", type=int, default=5_000_000)
+    parser.add_argument("--binaries", type=pathlib.Path, required=True, help="folder of the release binaries")
+    parser.add_argument("--folder", type=pathlib.Path, required=True, help="where the logs go")
+    return parser.parse_args()
+
+
+def fetch(settings, started, log):
+    """CPU seconds of the bare limit, which must have seen every record."""
+    binary = settings.binaries / "examples" / "bare-fetch"
+    used = process.measured([binary, started.brokers, TOPIC, str(PARALLELISM)], log)
+    seen = int(log.read_text().splitlines()[-1])
+    if seen != settings.records:
+        sys.exit(f"{binary} saw {seen} of {settings.records} records")
+    return used.cpu_seconds
+
+
+def main():
+    process.end_on_signals()
+    settings = arguments()
+    with (
+        work.folder(settings.folder) as folder,
+        servers.kafka_and_minio(folder / "servers") as started,
+    ):
+        bucket = Bucket(started)
+        lineage = settings.binaries / "lineage"
+        topic.fill(settings.binaries, started, TOPIC, settings.records)
+        bare, runs = [], []
+        for number in range(settings.pairs):
+            os.sync()
+            bare.append(fetch(settings, started, folder / "fetch.log"))
+            os.sync()
+            prefix = f"run-{number}"
+            runs.append(
+                ours.measure(
+                    lineage=lineage,
+                    servers=started,
+                    bucket=bucket,
+                    topic=TOPIC,
+                    records=settings.records,
+                    prefix=prefix,
+                    codec="zstd",
+                    log=folder / "lineage.log",
+                )
+            )
+            exactness.check(servers=started, bucket=bucket, records=settings.records, folder=folder, prefix=prefix)
+        about = machine.describe(lineage, started)
+    print("\n".join(f"- {name}: {value}" for name, value in about.items()))
+    ratios = [run.cpu_seconds / limit for run, limit in zip(runs, bare, strict=True)]
+    millions = settings.records / 1e6
+    rows = [
+        ["librdkafka's batch call alone, CPU s per million", spread([limit / millions for limit in bare])],
+        ["lineage, CPU s per million", spread([run.cpu_per_million for run in runs])],
+        ["lineage / librdkafka", spread(ratios)],
+        ["lineage, records/s", spread([run.records_per_second for run in runs], 0)],
+        ["lineage, peak RSS, MiB", spread([run.peak_rss_bytes for run in runs], 0, 2**20)],
+    ]
+    print(f"\n{markdown(['', f'{settings.pairs} pairs'], rows)}")
+    ratio = statistics.median(ratios)
+    if ratio > MOST:
+        sys.exit(f"lineage needs {ratio:.2f} times the CPU of the bare limit; {MOST} is the most")
+
+
+if __name__ == "__main__":
+    main()
