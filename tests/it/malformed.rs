@@ -7,7 +7,8 @@ use data_generator::malformed::{Kind, Plan};
 use serde_json::Value;
 
 use crate::harness::read_back::{Past, assert_exact, python};
-use crate::harness::{Archive, Lineage, Root, Storage, Topic};
+use crate::harness::records::encode;
+use crate::harness::{Archive, Lineage, Root, Storage, Topic, looking};
 
 /// What the dropped output says: partition, offset, error, length of the value or null.
 fn dropped_rows(archive: &Archive) -> Vec<Value> {
@@ -136,5 +137,50 @@ fn a_topic_of_malformed_records_alone_is_archived_in_time() {
     assert_eq!(
         (&report["output_rows"], &report["dropped_rows"]),
         (&0.into(), &100_000.into())
+    );
+}
+
+/// A good record with up to three bytes changed, put in or taken out.
+fn mutated(rng: &mut fastrand::Rng, partition: i32, number: u64) -> Vec<u8> {
+    let mut bytes = encode(partition, number);
+    for _ in 0..rng.usize(0..4) {
+        let place = rng.usize(0..=bytes.len());
+        match rng.u8(0..4) {
+            0 if place < bytes.len() => bytes[place] = rng.u8(..),
+            1 if place < bytes.len() => drop(bytes.remove(place)),
+            2 => bytes.truncate(place),
+            _ => bytes.insert(place, rng.u8(..)),
+        }
+    }
+    bytes
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn of_ten_million_mutated_records_each_is_in_the_output_or_dropped() {
+    const OF_A_PARTITION: u64 = 1_000_000;
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(10));
+    let mut rng = fastrand::Rng::with_seed(42);
+    for partition in 0..10 {
+        let values = (0..OF_A_PARTITION).map(|number| mutated(&mut rng, partition, number));
+        let values: Vec<_> = values.collect();
+        topic.produce_raw(partition, values.iter().map(|value| Some(&value[..])));
+    }
+    let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
+    lineage.ends_within(Duration::from_secs(900), 0);
+    let output = looking(&archive, &["verify", "--deep", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    let (mut rows, mut dropped) = (0, 0);
+    for partition in report["partitions"].as_array().unwrap() {
+        let of = |name: &str| partition[name].as_u64().unwrap();
+        assert_eq!(of("rows") + of("dropped"), OF_A_PARTITION, "{partition}");
+        assert_eq!(partition["missing"], serde_json::json!([]), "{partition}");
+        rows += of("rows");
+        dropped += of("dropped");
+    }
+    assert!(
+        rows > 2_000_000 && dropped > 2_000_000,
+        "{rows} rows, {dropped} dropped"
     );
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::harness::archive::{mc, s3_bucket};
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
+use crate::harness::{Archive, LONG, Lineage, Storage, Topic, looking, wait_for};
 use crate::server::Server;
 
 const FLAGS: [&str; 3] = ["--checkpoint-interval", "200ms", "--reread-lost-files"];
@@ -48,6 +49,39 @@ fn a_store_that_is_killed_and_started_again_costs_no_record() {
         lineage = Lineage::start(&archive, &topic, &FLAGS);
     }
     catches_up(&archive, &topic, lineage);
+}
+
+#[test]
+fn a_deleted_s3_bucket_is_waited_for_and_verify_says_what_went_with_it() {
+    let _alone = Server::s3();
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    topic.produce(5_000);
+    let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
+    lineage.wait_until_it_says("checkpoint complete");
+    crate::wait_for_all_of(&archive, &topic);
+    let place = format!("it/{}", s3_bucket());
+    mc(&["rb", "--force", &place]);
+    topic.produce(1_000);
+    lineage.wait_until_it_says("degraded");
+    assert!(lineage.log().contains("NoSuchBucket"), "{}", lineage.log());
+    mc(&["mb", &place]);
+    lineage.wait_until_it_says("recovered");
+    topic.produce(1_000);
+    crate::wait_for_all_of(&archive, &topic);
+    // The same process, which lost nothing that it had not archived.
+    lineage.stop();
+    let output = looking(&archive, &["verify", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    for partition in report["partitions"].as_array().unwrap() {
+        let missing = serde_json::json!([[0, 1_249]]);
+        assert_eq!(partition["missing"], missing, "{partition}");
+        assert_eq!(
+            partition["duplicates"],
+            serde_json::json!([]),
+            "{partition}"
+        );
+    }
 }
 
 #[test]

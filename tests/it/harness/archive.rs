@@ -68,7 +68,7 @@ pub fn s3_bucket() -> &'static str {
 }
 
 /// Runs MinIO's client, which knows the server as `it`.
-fn mc(args: &[&str]) -> String {
+pub fn mc(args: &[&str]) -> String {
     let endpoint = server("LINEAGE_TEST_S3");
     let (scheme, host) = endpoint.split_once("://").unwrap();
     let user = server("LINEAGE_TEST_S3_ACCESS_KEY");
