@@ -63,6 +63,8 @@ every_broken_rule_is_noticed! {
     an_older_slot_for_a_newest_one_that_is_torn_is_noticed: OlderSlotUsed in DAMAGE by "gone on with damaged logs",
     a_commit_log_ahead_that_is_not_looked_for_is_noticed: CommitLogAheadIgnored in DAMAGE by "gone on with damaged logs",
     pruning_the_newest_slot_is_noticed: NewestPruned in NONE by "the highest slot is the newest one",
+    pruning_a_savepoint_is_noticed: SavepointPruned in NONE by "was pruned",
+    a_start_record_without_savepoints_is_noticed: SavepointsLeftOut in CRASHES by "savepoints stay savepoints",
     aborting_what_a_start_record_references_is_noticed: ReferencedAborted in CRASHES by "Refused(FilesLost",
     aborting_its_own_uploads_is_noticed: OwnUploadsAborted in RIVALS by "Refused(FilesLost",
     aborting_what_a_newer_generation_writes_is_noticed: NewerAborted in RIVALS by "UploadGone",

@@ -126,6 +126,27 @@ impl LocalStore {
         })
     }
 
+    fn put_blocking(&self, key: &Key, body: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(key);
+        let hidden = self
+            .root
+            .join(format!("{UNLINKED}{}", uuid::Uuid::new_v4().simple()));
+        let put = || -> io::Result<()> {
+            let folder = parent(&path)?;
+            create_folder(folder)?;
+            let mut file = File::create_new(&hidden)?;
+            file.write_all(body)?;
+            file.sync_all()?;
+            fs::rename(&hidden, &path)?;
+            sync_folder(folder)
+        };
+        put().map_err(|e| {
+            // As above.
+            let _ = fs::remove_file(&hidden);
+            self.denied("writing", &key.0, e)
+        })
+    }
+
     fn finalize_blocking(&self, committable: &Committable) -> Result<(), StoreError> {
         let key = &committable.upload.key;
         let (path, hidden) = (self.path(key), self.in_progress(key));
@@ -207,6 +228,12 @@ impl Objects for LocalStore {
     async fn put_if_absent(&self, key: &Key, body: Bytes) -> Result<Put, StoreError> {
         let key = key.clone();
         self.blocking(move |store| store.put_if_absent_blocking(&key, &body))
+            .await
+    }
+
+    async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.blocking(move |store| store.put_blocking(&key, &body))
             .await
     }
 

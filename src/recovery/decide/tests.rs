@@ -31,6 +31,7 @@ fn decide_on_topic(topic: &Topic, allow_lost_offsets: bool) -> Result<Plan, Refu
         newest: Some(&newest),
         identity: &newest.identity.clone(),
         topic,
+        savepoint: None,
         allow_lost_offsets,
     })
 }
@@ -57,6 +58,7 @@ fn the_first_start_is_slot_0_of_generation_1_from_the_earliest_records() {
         newest: None,
         identity: &identity,
         topic: &held(&[(0, 0, 9), (1, 5, 9)]),
+        savepoint: None,
         allow_lost_offsets: false,
     })
     .unwrap();
@@ -166,6 +168,7 @@ fn another_job_under_the_same_checkpoints_path_is_refused_by_what_differs() {
             newest: Some(&newest),
             identity: &identity,
             topic: &held(&[(3, 0, 100)]),
+            savepoint: None,
             allow_lost_offsets: true,
         });
         let text = refusal.unwrap_err().to_string();

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -19,6 +19,7 @@ use super::native::{KafkaConsumer, MessageQueue, Messages};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
+use crate::runtime::progress::subtask::Position;
 use crate::source::reread::Reread;
 use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
 
@@ -39,6 +40,8 @@ pub struct KafkaReader {
     states: Vec<SplitState>,
     /// Messages that the next call takes.
     call: usize,
+    /// Time that calls have waited for messages.
+    waited: Duration,
 }
 
 struct SplitState {
@@ -83,6 +86,7 @@ impl KafkaReader {
             places: HashMap::new(),
             states: Vec::new(),
             call: SMALLEST_CALL,
+            waited: Duration::ZERO,
         })
     }
 
@@ -243,15 +247,19 @@ impl SourceReader for KafkaReader {
         self.serve_events()?;
         let mut batch = KafkaBatch::default();
         let mut timeout = timeout;
-        while batch.len() < BATCH && batch.size() < BATCH_BYTES {
+        while batch.len() < BATCH && batch.bytes() < BATCH_BYTES {
+            let begin = Instant::now();
             let messages = self.queue.consume(timeout, self.call);
-            let before = batch.size();
+            if !timeout.is_zero() {
+                self.waited += begin.elapsed();
+            }
+            let before = batch.bytes();
             self.take(&messages, &mut batch)?;
             if messages.len() < self.call {
                 break;
             }
             // Large messages are taken a few at a time.
-            let average = (batch.size() - before) / self.call + 1;
+            let average = (batch.bytes() - before) / self.call + 1;
             self.call = (BATCH_BYTES / average).clamp(SMALLEST_CALL, LARGEST_CALL);
             timeout = Duration::ZERO;
         }
@@ -298,6 +306,24 @@ impl SourceReader for KafkaReader {
     fn positions(&self) -> Vec<(Split, NextOffset)> {
         let positions = self.states.iter().map(|state| state.position);
         self.splits.iter().cloned().zip(positions).collect()
+    }
+
+    fn places(&self) -> Vec<Position> {
+        let places = self.splits.iter().zip(&self.states);
+        places
+            .map(|(split, state)| Position {
+                split: split.clone(),
+                consumed: state.position,
+                end: self
+                    .queue
+                    .end(&split.topic, split.partition)
+                    .map(NextOffset),
+            })
+            .collect()
+    }
+
+    fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn rereading(&self) -> bool {
