@@ -277,7 +277,9 @@ impl Supervisor {
             state.ended_at = Some(now);
             self.enter(&mut state, job);
         }
-        tracing::info!(how, "the job has ended");
+        if end.is_ok() {
+            tracing::info!(how, "the job has ended");
+        }
         if let (Err(error), Some(concern)) = (end, failed) {
             self.history.exception(now, concern, with_causes(error));
         }

@@ -42,6 +42,10 @@ fn checkpoint(job: &InProcess) -> CheckpointId {
     }
 }
 
+fn says_last(lineage: &Lineage, text: &str) -> bool {
+    lineage.log().lines().last().unwrap().contains(text)
+}
+
 fn generation(view: &JobView) -> u64 {
     view.generation.unwrap().0
 }
@@ -375,12 +379,7 @@ fn a_new_job_from_a_savepoint_has_exactly_the_later_records_and_goes_on_after_a_
     Lineage::run(&other, &topic, &["--bounded"]);
     let mut refused = Lineage::start_with(&other, &topic, &flags, &s3);
     refused.ends_with(4);
-    assert_eq!(
-        refused.says("was begun at the earliest records"),
-        1,
-        "{}",
-        refused.log()
-    );
+    assert!(says_last(&refused, "was begun at the earliest records"));
     // Nor is the savepoint of another topic.
     let another = Topic::create(1);
     let empty = Archive::new(Storage::Local);
