@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => match Settings::try_from(*args) {
             Err(error) => complain(BAD_SETTINGS, &error.to_string()),
-            Ok(settings) => match runtime.block_on(cli::run::run(&settings)) {
+            Ok(settings) => match runtime.block_on(cli::run::run(settings)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => job_failed(&error),
             },

@@ -31,6 +31,10 @@ pub enum Mutant {
     OlderSlotUsed,
     /// Pruning takes the newest slot too.
     NewestPruned,
+    /// Pruning takes savepoints too.
+    SavepointPruned,
+    /// Start records do not carry the savepoints on.
+    SavepointsLeftOut,
     /// Orphans are aborted also where the start record references them.
     ReferencedAborted,
     /// Orphans are aborted also where their generation is newer.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::slot::{FORMAT_VERSION, JobIdentity, PendingFile, Slot, SlotKind, SplitOffset};
+use super::slot::{FORMAT_VERSION, JobIdentity, Origin, PendingFile, Slot, SlotKind, SplitOffset};
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
@@ -38,6 +38,9 @@ pub struct Owner {
     pub topic_id: Option<String>,
     /// Where the archive of each split begins.
     pub begins: BTreeMap<Split, NextOffset>,
+    /// Slots that pruning leaves.
+    pub savepoints: BTreeSet<CheckpointId>,
+    pub origin: Option<Origin>,
 }
 
 impl Owner {
@@ -69,6 +72,8 @@ impl Owner {
             next_offsets: next_offsets.collect(),
             pending,
             reread: Vec::new(),
+            savepoints: self.savepoints.clone(),
+            origin: self.origin.clone(),
         }
     }
 }
@@ -80,6 +85,16 @@ pub struct Ack {
     pub checkpoint: CheckpointId,
     pub next_offsets: Vec<(Split, NextOffset)>,
     pub files: Vec<PendingFile>,
+    pub times: AckTimes,
+}
+
+/// Monotonic times at which a subtask's part of a checkpoint got on; for those who look at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AckTimes {
+    /// The barrier was taken, and the files were closed.
+    pub closed: Duration,
+    /// The last of the files was durable.
+    pub durable: Duration,
 }
 
 /// A barrier to be sent to every subtask.
@@ -90,12 +105,22 @@ pub struct Barrier {
     pub last: bool,
 }
 
+/// What somebody has asked for beside the rhythm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Request {
+    /// A checkpoint now.
+    Checkpoint,
+    /// A checkpoint now, whose slot is kept.
+    Savepoint,
+}
+
 #[derive(Debug)]
 enum Phase {
     Idle,
     /// Barrier sent; not all acks are in.
     Collecting {
         barrier: Barrier,
+        savepoint: bool,
         since: Duration,
         acks: BTreeMap<SubtaskIndex, Ack>,
     },
@@ -150,6 +175,8 @@ pub struct Coordinator {
     phase: Phase,
     trigger_at: Duration,
     stopping: bool,
+    /// Asked for since the last barrier: one checkpoint serves all of it.
+    requested: Option<Request>,
     /// Subtasks that have read all that a bounded run shall read.
     at_end: BTreeSet<SubtaskIndex>,
 }
@@ -173,6 +200,7 @@ impl Coordinator {
             phase: Phase::Idle,
             trigger_at: now + rhythm.interval,
             stopping: false,
+            requested: None,
             at_end: BTreeSet::new(),
         }
     }
@@ -194,6 +222,16 @@ impl Coordinator {
         self.stopping = true;
     }
 
+    /// Asks for a checkpoint as soon as the one under way is complete, whatever the rhythm says.
+    pub fn request(&mut self, request: Request) {
+        self.requested = self.requested.max(Some(request));
+    }
+
+    /// Slots that pruning leaves.
+    pub fn savepoints(&self) -> &BTreeSet<CheckpointId> {
+        &self.owner.savepoints
+    }
+
     /// A subtask has read all of a bounded run; when all have, the last checkpoint is due.
     pub fn reached_end(&mut self, subtask: SubtaskIndex) {
         self.at_end.insert(subtask);
@@ -204,7 +242,7 @@ impl Coordinator {
 
     /// The barrier that is due now, if any.
     pub fn tick(&mut self, now: Duration) -> Option<Barrier> {
-        let due = self.stopping || now >= self.trigger_at;
+        let due = self.stopping || self.requested.is_some() || now >= self.trigger_at;
         if !matches!(self.phase, Phase::Idle) || !due {
             return None;
         }
@@ -215,6 +253,7 @@ impl Coordinator {
         self.trigger_at = now + self.rhythm.interval;
         self.phase = Phase::Collecting {
             barrier,
+            savepoint: self.requested.take() == Some(Request::Savepoint),
             since: now,
             acks: BTreeMap::new(),
         };
@@ -237,6 +276,7 @@ impl Coordinator {
                 barrier,
                 since,
                 acks,
+                ..
             } if now >= *since + self.rhythm.timeout => {
                 let all = (0..self.parallelism).map(SubtaskIndex);
                 let missing = all.filter(|subtask| !acks.contains_key(subtask));
@@ -248,7 +288,13 @@ impl Coordinator {
 
     /// Takes an ack in; returns the slot to be put when it was the last one.
     pub fn ack(&mut self, ack: Ack, now: EpochMillis) -> Result<Option<Slot>, ProtocolError> {
-        let Phase::Collecting { barrier, acks, .. } = &mut self.phase else {
+        let Phase::Collecting {
+            barrier,
+            savepoint,
+            acks,
+            ..
+        } = &mut self.phase
+        else {
             return Err(unexpected(&ack));
         };
         if ack.checkpoint != barrier.id
@@ -262,6 +308,9 @@ impl Coordinator {
             return Ok(None);
         }
         let (barrier, acks) = (*barrier, std::mem::take(acks));
+        if *savepoint {
+            self.owner.savepoints.insert(barrier.id);
+        }
         let mut pending = Vec::new();
         for ack in acks.into_values() {
             for (split, to) in ack.next_offsets {

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::coordinator::{Ack, Barrier, Coordinator, ProtocolError};
+use super::coordinator::{Ack, Barrier, Coordinator, ProtocolError, Request};
 use super::log::{Appended, CheckpointLog, LogError};
-use super::slot::{PendingFile, Slot};
+use super::slot::Slot;
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, Generation, NextOffset, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
 use crate::runtime::failure;
-use crate::runtime::progress::{CheckpointSummary, Progress};
+use crate::runtime::progress::Progress;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::runtime::subtask::{Command, SubtaskError};
 use crate::sink::committer::{self, LostFile};
 use crate::sink::upload::UploadError;
 use crate::source::SplitStart;
-use crate::store::{Root, StoreError, Stores};
+use crate::store::{StoreError, Stores};
 
 /// What reaches the coordinator from the rest of the process.
 #[derive(Debug)]
@@ -40,6 +40,13 @@ pub enum Event {
     NewSplits(Vec<SplitStart>),
     /// Take a last checkpoint and end.
     Stop,
+    /// Take a checkpoint now.
+    Requested {
+        request: Request,
+        then_stop: bool,
+        /// Told when it is complete; dropped when the process ends before.
+        complete: oneshot::Sender<Slot>,
+    },
 }
 
 /// Why a subtask or its uploader ended.
@@ -95,7 +102,8 @@ pub trait Subtasks: Send + Sync {
 /// Where next offsets are committed for lag monitors. Nothing depends on it.
 #[async_trait]
 pub trait OffsetCommitter: Send + Sync {
-    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>);
+    /// False when that has failed.
+    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) -> bool;
 }
 
 pub struct Driver {
@@ -109,24 +117,27 @@ pub struct Driver {
     pub offsets: Arc<dyn OffsetCommitter>,
     pub progress: Arc<Progress>,
     pub events: mpsc::UnboundedReceiver<Event>,
+    pub waiting: Waiting,
 }
 
-/// When a checkpoint reached what; for its one line in the log.
-#[derive(Debug, Clone, Copy)]
-struct Stopwatch {
-    barrier: Duration,
-    acks: Duration,
-    slot: Duration,
+/// Who waits for a checkpoint that was asked for.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// For the next barrier.
+    next: Vec<oneshot::Sender<Slot>>,
+    /// For the checkpoint that is being taken.
+    now: Vec<oneshot::Sender<Slot>>,
 }
 
 impl Driver {
     /// Runs until the last checkpoint is complete, or until the process must end.
     pub async fn run(mut self) -> Result<(), DriverError> {
-        let mut barrier_at = Duration::ZERO;
         loop {
             let now = self.patience.clock.monotonic();
             if let Some(barrier) = self.coordinator.tick(now) {
-                barrier_at = now;
+                self.waiting.now.append(&mut self.waiting.next);
+                let wall = self.patience.clock.wall();
+                self.progress.checkpoints().begin(barrier.id, wall, now);
                 self.send_barrier(barrier);
             }
             self.note_lateness(now);
@@ -138,6 +149,17 @@ impl Driver {
             };
             match event {
                 Event::Stop => self.coordinator.stop(),
+                Event::Requested {
+                    request,
+                    then_stop,
+                    complete,
+                } => {
+                    self.waiting.next.push(complete);
+                    self.coordinator.request(request);
+                    if then_stop {
+                        self.coordinator.stop();
+                    }
+                }
                 Event::ReachedEnd(subtask) => self.coordinator.reached_end(subtask),
                 Event::NewSplits(splits) => self.add_splits(splits),
                 Event::TopicMadeAgain { topic } => return Err(DriverError::TopicMadeAgain(topic)),
@@ -145,10 +167,12 @@ impl Driver {
                     return Err(self.why_failed(subtask, error).await);
                 }
                 Event::Ack(ack) => {
-                    let Some(slot) = self.coordinator.ack(ack, self.patience.clock.wall())? else {
+                    let (wall, now) = (self.patience.clock.wall(), self.patience.clock.monotonic());
+                    self.progress.checkpoints().ack(&ack, wall, now);
+                    let Some(slot) = self.coordinator.ack(ack, wall)? else {
                         continue;
                     };
-                    if self.complete(slot, barrier_at).await? {
+                    if self.complete(slot).await? {
                         return Ok(());
                     }
                 }
@@ -170,6 +194,7 @@ impl Driver {
                 "checkpoint {id} is late: no ack yet from subtask {}",
                 missing.join(", ")
             );
+            self.progress.checkpoints().is_late();
             self.patience.health.failing(LATE, now, message);
         }
     }
@@ -177,6 +202,8 @@ impl Driver {
     fn add_splits(&mut self, starts: Vec<SplitStart>) {
         let known: Vec<_> = starts.iter().map(|s| (s.split.clone(), s.from)).collect();
         self.coordinator.add_splits(&known);
+        let offsets = self.coordinator.next_offsets();
+        self.progress.set_durable_offsets(offsets);
         let parallelism = self.subtasks.parallelism();
         let mut by_subtask: BTreeMap<SubtaskIndex, Vec<SplitStart>> = BTreeMap::new();
         for start in starts {
@@ -189,10 +216,9 @@ impl Driver {
     }
 
     /// All acks are in: slot, finalization, offsets, pruning. True when it was the last one.
-    async fn complete(&mut self, slot: Slot, barrier: Duration) -> Result<bool, DriverError> {
+    async fn complete(&mut self, slot: Slot) -> Result<bool, DriverError> {
         let clock = self.patience.clock.clone();
-        let acks = clock.monotonic();
-        self.patience.health.well(LATE, acks);
+        self.patience.health.well(LATE, clock.monotonic());
         if mutants::is(Mutant::FinalizedBeforeSlot) {
             let _ = committer::finalize(&self.stores, &self.patience, &slot.pending).await;
         }
@@ -220,11 +246,9 @@ impl Driver {
         }
         failure::point(failure::SLOT_CONFIRMED_AFTER);
         let files = self.coordinator.slot_confirmed()?;
-        let watch = Stopwatch {
-            barrier,
-            acks,
-            slot: clock.monotonic(),
-        };
+        self.progress
+            .checkpoints()
+            .confirmed(slot.is_savepoint(), clock.monotonic());
         let checkpoint = slot.id;
         let lost = committer::finalize(&self.stores, &self.patience, &files)
             .await
@@ -237,12 +261,19 @@ impl Driver {
         let now = clock.monotonic();
         let completed = self.coordinator.finalized(now)?;
         failure::point(failure::FINALIZED_ALL_AFTER);
-        self.report(&slot, watch, now);
+        self.report(now);
+        for complete in self.waiting.now.drain(..) {
+            // Unheard when nobody waits for it any more.
+            let _ = complete.send(slot.clone());
+        }
         failure::point(failure::OFFSETS_COMMIT_BEFORE);
-        self.offsets.commit(self.coordinator.next_offsets()).await;
+        if self.offsets.commit(self.coordinator.next_offsets()).await {
+            self.progress.committed();
+        }
         failure::point(failure::OFFSETS_COMMIT_AFTER);
         self.own = slot;
-        if let Err(error) = self.log.prune(completed.prune_below).await {
+        let savepoints = self.coordinator.savepoints();
+        if let Err(error) = self.log.prune(completed.prune_below, savepoints).await {
             // The next checkpoint tries again; nothing depends on it.
             tracing::debug!(%error, "checkpoint log not pruned");
         }
@@ -250,32 +281,29 @@ impl Driver {
         Ok(completed.last)
     }
 
-    fn report(&self, slot: &Slot, watch: Stopwatch, now: Duration) {
-        let rows_of = |root: Root| -> u64 {
-            let files = slot.pending.iter().filter(|f| f.root == root);
-            files.map(|f| f.rows).sum()
+    fn report(&self, now: Duration) {
+        let offsets = self.coordinator.next_offsets();
+        self.progress.set_durable_offsets(offsets);
+        let wall = self.patience.clock.wall();
+        let Some(done) = self.progress.checkpoints().complete(wall, now) else {
+            return;
         };
-        let summary = CheckpointSummary {
-            id: slot.id,
-            files: slot.pending.len(),
-            rows: rows_of(Root::Output),
-            dropped: rows_of(Root::Dropped),
-            bytes: bytes(&slot.pending),
-            duration: now.saturating_sub(watch.barrier),
-        };
+        let (contents, phases) = (done.contents, done.phases);
         tracing::info!(
-            checkpoint = summary.id.0,
-            files = summary.files,
-            rows = summary.rows,
-            dropped = summary.dropped,
-            bytes = summary.bytes,
-            upload_ms = watch.acks.saturating_sub(watch.barrier).as_millis(),
-            slot_ms = watch.slot.saturating_sub(watch.acks).as_millis(),
-            finalize_ms = now.saturating_sub(watch.slot).as_millis(),
-            total_ms = summary.duration.as_millis(),
+            checkpoint = done.id.0,
+            files = contents.files,
+            rows = contents.rows,
+            dropped = contents.dropped,
+            bytes = contents.bytes,
+            barrier_ms = phases.barrier.as_millis(),
+            upload_ms = phases.upload.as_millis(),
+            commit_log_ms = phases.commit_log.as_millis(),
+            slot_ms = phases.slot.as_millis(),
+            finalize_ms = phases.finalize.as_millis(),
+            total_ms = phases.total().as_millis(),
+            savepoint = done.is_savepoint,
             "checkpoint complete"
         );
-        self.progress.checkpoint(summary);
     }
 
     /// A chain that fails after a newer instance has aborted its uploads has been fenced; say that.
@@ -302,10 +330,6 @@ async fn until_due(clock: &dyn Clock, due: Option<Duration>, now: Duration) {
 
 /// Concern of a late checkpoint in the health.
 const LATE: &str = "checkpoint";
-
-fn bytes(files: &[PendingFile]) -> u64 {
-    files.iter().map(|f| f.committable.size).sum()
-}
 
 fn fenced(slot: CheckpointId, newer: Generation, own: Generation) -> LogError {
     LogError::Fenced { slot, newer, own }

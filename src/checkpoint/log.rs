@@ -5,6 +5,7 @@
 //! - after a put that succeeded the log is listed again, and the put counts only if its slot is
 //!   still the highest. (A lower slot may have been pruned, and then put-if-absent refuses nothing.)
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::slot::{Slot, SlotError};
@@ -199,9 +200,17 @@ impl CheckpointLog {
         }
     }
 
-    /// Removes all slots below `keep_from`. The caller owns a complete slot at or above it.
-    pub async fn prune(&self, keep_from: CheckpointId) -> Result<(), LogError> {
-        for id in self.ids().await?.into_iter().filter(|&id| id < keep_from) {
+    /// Removes all slots below `keep_from` but the savepoints. The caller owns a complete slot at or
+    /// above it, which names these.
+    pub async fn prune(
+        &self,
+        keep_from: CheckpointId,
+        savepoints: &BTreeSet<CheckpointId>,
+    ) -> Result<(), LogError> {
+        let kept =
+            |id: &CheckpointId| savepoints.contains(id) && !mutants::is(Mutant::SavepointPruned);
+        let below = self.ids().await?.into_iter().filter(|&id| id < keep_from);
+        for id in below.filter(|id| !kept(id)) {
             self.objects.delete(&Slot::key(id)).await?;
         }
         Ok(())

@@ -4,6 +4,8 @@
 //! is not confirmed finalized. A slot that is torn, edited or of another format is an error that
 //! names it, never 'nothing to do'.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -36,6 +38,16 @@ pub enum SlotKind {
     Start,
     /// A complete checkpoint.
     Checkpoint,
+}
+
+/// The savepoint that a job was begun from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// As it was given at the first start.
+    pub location: String,
+    /// The savepoint's own job, and its number there.
+    pub job: JobId,
+    pub checkpoint: CheckpointId,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +147,13 @@ pub struct Slot {
     /// checkpoint holds their records once more. Only a start record has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reread: Vec<PendingFile>,
+    /// All savepoints of the log, this one too if it is one. Pruning leaves them; which they are is
+    /// known from here alone, so that a slot which a fenced process puts late is never one.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub savepoints: BTreeSet<CheckpointId>,
+    /// Set in every slot of a job that was begun from a savepoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -172,6 +191,10 @@ impl Slot {
         Key::new(format!("{}/_metadata", id.folder()))
     }
 
+    pub fn is_savepoint(&self) -> bool {
+        self.savepoints.contains(&self.id)
+    }
+
     pub fn to_bytes(&self) -> Result<Bytes, serde_json::Error> {
         let slot = RawValue::from_string(serde_json::to_string_pretty(self)?)?;
         let envelope = Envelope {
@@ -185,6 +208,15 @@ impl Slot {
 
     /// Reads the slot that was found as number `id`.
     pub fn from_bytes(id: CheckpointId, bytes: &[u8]) -> Result<Self, SlotError> {
+        let slot = Self::read(bytes)?;
+        if slot.id != id {
+            return Err(SlotError::WrongId(slot.id));
+        }
+        Ok(slot)
+    }
+
+    /// Reads a slot of any number, such as a savepoint's copy.
+    pub fn read(bytes: &[u8]) -> Result<Self, SlotError> {
         if bytes.is_empty() {
             return Err(SlotError::Empty);
         }
@@ -203,9 +235,6 @@ impl Slot {
             return Err(SlotError::Version(version.format_version));
         }
         let slot: Self = serde_json::from_str(text).map_err(malformed)?;
-        if slot.id != id {
-            return Err(SlotError::WrongId(slot.id));
-        }
         let files = slot.pending.iter().chain(&slot.reread);
         if let Some(range) = files.flat_map(|f| &f.offsets).find(|r| !r.is_consistent()) {
             let what = format!("the offsets of {} do not add up", range.split);
@@ -275,6 +304,8 @@ pub mod tests {
                 },
             }],
             reread: Vec::new(),
+            savepoints: BTreeSet::new(),
+            origin: None,
         }
     }
 

@@ -43,7 +43,7 @@ pub async fn checkpoints(command: CheckpointsCommand) -> anyhow::Result<()> {
                 let first = slots.readable.keys().chain(slots.damaged.keys()).min();
                 let first = first.unwrap_or(&slots.newest.id);
                 let last = slots.newest.id;
-                bail!("slot {id} is not in the log, which holds {first} to {last}");
+                bail!("slot {id} is not in the log, whose slots are between {first} and {last}");
             };
             serde_json::to_string_pretty(slot)? + "\n"
         }
@@ -60,6 +60,7 @@ async fn slots(args: ArchiveArgs) -> anyhow::Result<Slots> {
 fn kind(slot: &Slot) -> &'static str {
     match slot.kind {
         SlotKind::Start => "start",
+        SlotKind::Checkpoint if slot.is_savepoint() => "savepoint",
         SlotKind::Checkpoint => "checkpoint",
     }
 }
@@ -80,6 +81,7 @@ fn summary(slot: &Slot) -> serde_json::Value {
     json!({
         "id": slot.id,
         "kind": slot.kind,
+        "savepoint": slot.is_savepoint(),
         "generation": slot.generation,
         "written_at": slot.written_at,
         "files": slot.pending.len(),

@@ -15,13 +15,13 @@ use anyhow::{Context, Result, bail};
 use rdkafka::mocking::MockCluster;
 use tokio::sync::watch;
 
-use super::run::{environment, stop_on_signals};
+use super::run::stop_on_signals;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::config::args::DemoArgs;
 use crate::config::location::Location;
 use crate::config::settings::Paths;
 use crate::config::{DEFAULT_SCHEMA, Settings};
-use crate::jobs::lineage::{self, Environment};
+use crate::jobs::Supervisor;
 use crate::sink::parquet::Compression;
 use crate::source::kafka::KafkaSettings;
 use crate::store::s3::S3Access;
@@ -48,18 +48,19 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
         .context("the broker of the demo makes no topic")?;
     let settings = settings(&broker.bootstrap_servers(), &folder)?;
 
-    let (stop_job, job_stopped) = watch::channel(false);
     let (stop_all, mut all_stopped) = watch::channel(false);
-    tokio::spawn(stop_on_signals(stop_all));
+    tokio::spawn(stop_on_signals(move || {
+        stop_all.send_replace(true);
+    }));
 
     let generator = Generator::start(&broker.bootstrap_servers(), args.rate);
-    let env = environment(job_stopped);
+    let supervisor = Supervisor::new(settings);
     let screen = Screen::start(&folder, args.rate);
-    let mut job = std::pin::pin!(lineage::run(&settings, env.clone()));
+    let mut job = std::pin::pin!(supervisor.run());
 
     let ended_early = tokio::select! {
         result = &mut job => Some(result),
-        () = show(&screen, &generator, &env) => None,
+        () = show(&screen, &generator, &supervisor) => None,
         _ = all_stopped.wait_for(|stop| *stop) => None,
         () = for_duration(args.duration) => None,
     };
@@ -71,11 +72,11 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     let produced = generator.stop().await?;
     tokio::select! {
         result = &mut job => result?,
-        () = caught_up(&env, produced) => {}
+        () = caught_up(&supervisor, produced) => {}
     }
-    stop_job.send_replace(true);
+    supervisor.shut_down();
     job.await?;
-    screen.show(produced, &env);
+    screen.show(produced, &supervisor);
     screen.finish();
     tally::conclude(&folder, produced)
 }
@@ -87,18 +88,18 @@ async fn for_duration(duration: Option<Duration>) {
     }
 }
 
-async fn show(screen: &Screen, generator: &Generator, env: &Environment) {
+async fn show(screen: &Screen, generator: &Generator, supervisor: &Supervisor) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
-        screen.show(generator.delivered(), env);
+        screen.show(generator.delivered(), supervisor);
     }
 }
 
 /// Waits until everything is read; not for ever, for the tally says what is missing.
-async fn caught_up(env: &Environment, produced: u64) {
+async fn caught_up(supervisor: &Supervisor, produced: u64) {
     let reading = async {
-        while env.progress.consumed() < produced {
+        while supervisor.progress().consumed() < produced {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -152,6 +153,8 @@ fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
             commit_log: folder.location("write-ahead-commit-log"),
             checkpoints: folder.location("checkpoints"),
         },
+        savepoints: folder.location("savepoints"),
+        from_savepoint: None,
         s3: S3Access {
             endpoint: None,
             region: String::new(),

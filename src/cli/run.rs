@@ -1,40 +1,23 @@
-//! `lineage run`: one job until it is stopped.
+//! `lineage run`: one job until the process is told to end.
 
-use std::sync::Arc;
-
-use tokio::sync::watch;
-
-use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::jobs::JobError;
-use crate::jobs::lineage::{self, Environment};
-use crate::runtime::health::Health;
-use crate::runtime::progress::Progress;
-use crate::runtime::retry::Patience;
+use crate::jobs::{JobError, Supervisor};
 
 /// Exit code after a second signal, as of a shell's Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// An environment on the real clock.
-pub fn environment(stop: watch::Receiver<bool>) -> Environment {
-    Environment {
-        patience: Patience {
-            clock: Arc::new(SystemClock::new()),
-            health: Arc::new(Health::default()),
-        },
-        progress: Arc::new(Progress::default()),
-        stop,
-    }
-}
-
-pub async fn run(settings: &Settings) -> Result<(), JobError> {
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(stop_on_signals(stop));
-    lineage::run(settings, environment(stopped)).await
+/// # Errors
+/// If the job fails.
+pub async fn run(settings: Settings) -> Result<(), JobError> {
+    let supervisor = Supervisor::new(settings);
+    let stopped = supervisor.clone();
+    tokio::spawn(stop_on_signals(move || stopped.shut_down()));
+    // Here the control plane begins to listen, with the supervisor as its `Control`.
+    supervisor.run().await
 }
 
 /// The first SIGTERM or Ctrl-C asks for a stop, the second ends the process at once.
-pub async fn stop_on_signals(stop: watch::Sender<bool>) {
+pub async fn stop_on_signals(stop: impl Fn()) {
     use tokio::signal::unix::{SignalKind, signal};
     let signals = (
         signal(SignalKind::terminate()),
@@ -57,6 +40,6 @@ pub async fn stop_on_signals(stop: watch::Sender<bool>) {
             std::process::exit(INTERRUPTED);
         }
         first = false;
-        stop.send_replace(true);
+        stop();
     }
 }

@@ -169,6 +169,17 @@ fn root_of(name: &str) -> Root {
     }
 }
 
+/// Reads the name of a CSV back; `None` for every other name.
+pub fn parse(name: &str) -> Option<(Root, SubtaskIndex)> {
+    let (kind, subtask) = name.strip_suffix(".csv")?.split_once('-')?;
+    let root = match kind {
+        "subtask" => Root::Output,
+        "dropped" => Root::Dropped,
+        _ => return None,
+    };
+    Some((root, SubtaskIndex(subtask.parse().ok()?)))
+}
+
 fn encode(
     checkpoint_id: CheckpointId,
     urls: &[&str],
@@ -207,6 +218,15 @@ pub fn decode(url: &str, body: &[u8]) -> Result<Vec<Line>, CommitLogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_csv_reads_back() {
+        for root in [Root::Output, Root::Dropped] {
+            let key = key(CheckpointId(5), SubtaskIndex(3), root);
+            assert_eq!(parse(key.name()), Some((root, SubtaskIndex(3))));
+        }
+        assert_eq!(parse("subtask-3.csv.bak"), None);
+    }
 
     #[test]
     fn a_csv_is_what_the_readme_shows() {

@@ -111,6 +111,18 @@ pub struct RunArgs {
     #[arg(long, env = "MEMORY_BUDGET", default_value = "128MiB", value_parser = parse_size)]
     pub memory_budget: usize,
 
+    /// Where savepoints are copied to, unless another place is named
+    #[arg(
+        long,
+        env = "SAVEPOINTS_PATH",
+        default_value = "s3://flink-data/savepoints"
+    )]
+    pub savepoints_path: Location,
+
+    /// Begin a new job, with new paths, where a savepoint of another one ends: the savepoint's folder
+    #[arg(long, env = "FROM_SAVEPOINT")]
+    pub from_savepoint: Option<Location>,
+
     /// Read up to the offsets that the topic ends at now, then take a last checkpoint and exit
     #[arg(long, env = "BOUNDED")]
     pub bounded: bool,

@@ -4,6 +4,7 @@ pub mod args;
 pub mod bound;
 pub mod location;
 pub mod settings;
+mod shown;
 
 pub use settings::{Settings, SettingsError};
 

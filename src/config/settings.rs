@@ -26,6 +26,10 @@ pub struct Settings {
     pub topic: String,
     pub discovery_interval: Duration,
     pub paths: Paths,
+    /// Where savepoints are copied to, unless another place is named.
+    pub savepoints: Location,
+    /// The folder of a savepoint that a new job shall begin from.
+    pub from_savepoint: Option<Location>,
     pub s3: S3Access,
     pub rhythm: Rhythm,
     pub stop_timeout: Duration,
@@ -90,6 +94,7 @@ impl TryFrom<RunArgs> for Settings {
 
     fn try_from(args: RunArgs) -> Result<Self, SettingsError> {
         let paths = Paths::try_from(args.paths)?;
+        paths.apart_from("SAVEPOINTS_PATH", &args.savepoints_path)?;
         not_empty("KAFKA_TOPIC", &args.kafka_topic)?;
         not_empty("KAFKA_GROUP_ID", &args.kafka_group_id)?;
         let subtasks = args.parallelism as usize;
@@ -108,6 +113,8 @@ impl TryFrom<RunArgs> for Settings {
             topic: args.kafka_topic,
             discovery_interval: args.partition_discovery_interval,
             paths,
+            savepoints: args.savepoints_path,
+            from_savepoint: args.from_savepoint,
             s3: S3Access::try_from(args.s3)?,
             rhythm: Rhythm {
                 interval: args.checkpoint_interval,
@@ -216,6 +223,22 @@ impl Paths {
             ("WRITE_AHEAD_COMMIT_LOG_PATH", &self.commit_log),
             ("CHECKPOINTS_PATH", &self.checkpoints),
         ]
+    }
+
+    /// Fails if a further place overlaps one of these.
+    pub fn apart_from(&self, name: &'static str, location: &Location) -> Result<(), SettingsError> {
+        match self
+            .named()
+            .into_iter()
+            .find(|(_, own)| own.overlaps(location))
+        {
+            None => Ok(()),
+            Some((own, _)) => Err(SettingsError::Overlap {
+                first: name,
+                second: own,
+                location: location.clone(),
+            }),
+        }
     }
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -343,6 +366,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_has_no_secret_in_it() {
+        let settings = resolve(&[
+            "--aws-access-key-id=geheim-1",
+            "--aws-secret-access-key=geheim-2",
+            "--aws-session-token=geheim-3",
+            "--aws-endpoint-url=http://geheim-4:geheim-5@minio:9000",
+            "--kafka-property=sasl.password=geheim-6",
+            "--kafka-property=ssl.key.pem=geheim-7",
+            "--kafka-property=sasl.jaas.config=geheim-8",
+            "--kafka-property=fetch.wait.max.ms=50",
+        ]);
+        let shown = settings.unwrap().shown();
+        assert!(!format!("{shown:?}").contains("geheim"), "{shown:?}");
+        assert_eq!(shown["AWS_ENDPOINT_URL"], "http://minio:9000");
+        assert!(shown["KAFKA_PROPERTIES"].contains("fetch.wait.max.ms=50"));
+        assert_eq!(shown["MEMORY_BUDGET"], "128.0 MiB");
+        assert_eq!(shown["AVRO_SCHEMA"], "com.lineage.InputEvent");
+    }
+
+    #[test]
     fn bad_values_are_refused_with_the_name_of_their_setting() {
         for (flags, named) in [
             (vec!["--parallelism", "0"], "--parallelism"),
@@ -356,6 +399,11 @@ mod tests {
                 vec!["--output-path", "s3://flink-data/dropped/x"],
                 "DROPPED_PATH",
             ),
+            (
+                vec!["--savepoints-path", "s3://flink-data/checkpoints/x"],
+                "SAVEPOINTS_PATH",
+            ),
+            (vec!["--from-savepoint", "savepoint-1"], "--from-savepoint"),
             (vec!["--kafka-topic", " "], "KAFKA_TOPIC"),
             (vec!["--kafka-property", "nonsense"], "--kafka-property"),
             (vec!["--aws-access-key-id", "only"], "AWS_SECRET_ACCESS_KEY"),

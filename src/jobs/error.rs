@@ -52,12 +52,19 @@ pub enum JobError {
 }
 
 impl JobError {
+    pub fn is_fencing(&self) -> bool {
+        matches!(
+            self,
+            Self::Recovery(RecoveryError::Log(LogError::Fenced { .. }))
+                | Self::Driver(DriverError::Log(LogError::Fenced { .. }))
+        )
+    }
+
     /// Process exit code; the README has the table.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Path { .. } | Self::KafkaSettings(_) | Self::Schema(_) => 2,
-            Self::Recovery(RecoveryError::Log(LogError::Fenced { .. }))
-            | Self::Driver(DriverError::Log(LogError::Fenced { .. })) => 3,
+            _ if self.is_fencing() => 3,
             Self::Recovery(_) => 4,
             Self::StopTimeout(_) => 5,
             Self::Cluster(_) | Self::Driver(_) | Self::Thread(_) | Self::Task(_) => 1,

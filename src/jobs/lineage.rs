@@ -1,24 +1,26 @@
 //! The lineage job: Kafka → decode → enrich → Parquet, with the commit log.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::plumbing::{KafkaOffsets, Threads, discover};
 use super::{JobError, open};
 use crate::checkpoint::coordinator::Coordinator;
-use crate::checkpoint::driver::{Driver, Event};
+use crate::checkpoint::driver::{Driver, Event, Waiting};
 use crate::checkpoint::log::CheckpointLog;
 use crate::checkpoint::slot::JobIdentity;
 use crate::commit_log::CommitLog;
 use crate::config::Settings;
 use crate::ids::SubtaskIndex;
-use crate::recovery::execute::{Recovery, Started};
+use crate::recovery::execute::{FromSavepoint, Recovery, Started};
 use crate::runtime::budget::Budget;
 use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
-use crate::runtime::subtask::{Command, Subtask};
+use crate::runtime::subtask::{Command, Subtask, Watch};
 use crate::runtime::thread;
 use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
@@ -27,49 +29,61 @@ use crate::source::kafka::{Cluster, KafkaReader};
 use crate::store::{Root, Stores};
 use crate::transform::DecodeAndEnrich;
 
-/// What a run shares with who watches it.
+/// What somebody wants of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    GoOn,
+    /// Take a last checkpoint and end.
+    Stop,
+    /// End as it is.
+    Cancel,
+}
+
+/// How a run ended, if not by an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With a last checkpoint, or before it had started.
+    Finished,
+    Canceled,
+}
+
+/// What a run shares with who controls and watches it.
 #[derive(Clone)]
 pub struct Environment {
     pub patience: Patience,
     pub progress: Arc<Progress>,
-    /// True asks for a last checkpoint.
-    pub stop: watch::Receiver<bool>,
+    pub budget: Arc<Budget>,
+    pub wish: watch::Receiver<Wish>,
+    /// True: the process is to end, and waits for a last checkpoint no longer than it may.
+    pub ending: watch::Receiver<bool>,
 }
 
-/// One run, opened and recovered, before its threads are started.
-struct Run<'a> {
+/// One run whose stores and cluster are there; nothing is written yet.
+pub struct Opened<'a> {
+    settings: &'a Settings,
+    env: Environment,
+    pub stores: Stores,
+    cluster: Arc<Cluster>,
+    identity: JobIdentity,
+}
+
+/// One run, recovered, before its threads are started.
+pub struct Run<'a> {
     settings: &'a Settings,
     env: Environment,
     stores: Stores,
     log: CheckpointLog,
     commit_log: CommitLog,
     cluster: Arc<Cluster>,
-    started: Started,
+    pub started: Started,
+    events: mpsc::UnboundedSender<Event>,
+    receive_events: mpsc::UnboundedReceiver<Event>,
+    /// All of the run that is no thread.
+    tasks: JoinSet<()>,
 }
 
-/// Runs until the end of a bounded run, until a stop, or until the process must end.
-pub async fn run(settings: &Settings, env: Environment) -> Result<(), JobError> {
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        topic = settings.topic,
-        brokers = settings.kafka.bootstrap_servers,
-        output = %settings.paths.output,
-        "starting"
-    );
-    let mut stop = env.stop.clone();
-    let run = tokio::select! {
-        run = Run::start(settings, env) => run?,
-        // Nothing has been read yet, so there is nothing to checkpoint.
-        _ = stop.wait_for(|stop| *stop) => {
-            tracing::info!("stopped before it had started: nothing was read or written");
-            return Ok(());
-        }
-    };
-    run.run_to_the_end().await
-}
-
-impl<'a> Run<'a> {
-    async fn start(settings: &'a Settings, env: Environment) -> Result<Self, JobError> {
+impl<'a> Opened<'a> {
+    pub async fn new(settings: &'a Settings, env: Environment) -> Result<Self, JobError> {
         let patience = env.patience.clone();
         let stores = open::stores(settings, &patience).await?;
         let cluster = Cluster::new(
@@ -86,47 +100,90 @@ impl<'a> Run<'a> {
             commit_log: settings.paths.commit_log.to_string(),
             schema_sha256: settings.schema.sha256(),
         };
-        let log = CheckpointLog::new(stores.checkpoints.clone(), patience.clone());
-        let commit_log = CommitLog::new(stores.commit_log.clone(), patience.clone());
-        let recovery = Recovery {
-            log: &log,
-            commit_log: &commit_log,
-            stores: &stores,
-            patience: &patience,
-            identity: &identity,
-            topic: &open::Topic {
-                cluster: &cluster,
-                name: &settings.topic,
-                patience: &patience,
-            },
-            allow_lost_offsets: settings.allow_lost_offsets,
-            reread_lost_files: settings.reread_lost_files,
-        };
-        let started = recovery.start().await?;
         Ok(Self {
             settings,
             env,
             stores,
-            log,
-            commit_log,
             cluster,
-            started,
+            identity,
         })
     }
 
-    async fn run_to_the_end(self) -> Result<(), JobError> {
+    /// Claims the log and finishes what was left. `attempt` is told which generation it tries to take.
+    pub async fn recover(self, attempt: &AtomicU64) -> Result<Run<'a>, JobError> {
+        let (settings, patience) = (self.settings, self.env.patience.clone());
+        let log = CheckpointLog::new(self.stores.checkpoints.clone(), patience.clone());
+        let commit_log = CommitLog::new(self.stores.commit_log.clone(), patience.clone());
+        let from_savepoint = from_savepoint(settings)?;
+        let recovery = Recovery {
+            log: &log,
+            commit_log: &commit_log,
+            stores: &self.stores,
+            patience: &patience,
+            identity: &self.identity,
+            topic: &open::Topic {
+                cluster: &self.cluster,
+                name: &settings.topic,
+                patience: &patience,
+            },
+            from_savepoint: from_savepoint.as_ref(),
+            allow_lost_offsets: settings.allow_lost_offsets,
+            reread_lost_files: settings.reread_lost_files,
+            attempt,
+        };
+        let started = recovery.start().await?;
+        self.env.progress.set_durable_offsets(&started.next_offsets);
         let (events, receive_events) = mpsc::unbounded_channel();
-        let (threads, handles) = self.spawn_subtasks(&events)?;
+        Ok(Run {
+            settings,
+            env: self.env,
+            stores: self.stores,
+            log,
+            commit_log,
+            cluster: self.cluster,
+            started,
+            events,
+            receive_events,
+            tasks: JoinSet::new(),
+        })
+    }
+}
+
+fn from_savepoint(settings: &Settings) -> Result<Option<FromSavepoint>, JobError> {
+    let Some(location) = &settings.from_savepoint else {
+        return Ok(None);
+    };
+    let objects = open::to_read(location, &settings.s3).map_err(|source| JobError::Path {
+        setting: "FROM_SAVEPOINT",
+        location: location.clone(),
+        source,
+    })?;
+    Ok(Some(FromSavepoint {
+        location: location.to_string(),
+        objects,
+    }))
+}
+
+impl Run<'_> {
+    /// The way to the driver, as long as there is one.
+    pub fn events(&self) -> mpsc::WeakUnboundedSender<Event> {
+        self.events.downgrade()
+    }
+
+    /// Runs until the end of a bounded run, until a stop or a cancellation, or until the process must
+    /// end. With an end that is no error, nothing of the run is left.
+    pub async fn run_to_the_end(mut self) -> Result<End, JobError> {
+        let (threads, handles) = self.spawn_subtasks()?;
         let patience = self.env.patience.clone();
         if !self.settings.bounded {
-            tokio::spawn(discover(
+            self.tasks.spawn(discover(
                 self.cluster.clone(),
                 self.settings.topic.clone(),
                 self.started.splits.keys().cloned().collect(),
                 self.started.owner.topic_id.clone(),
                 self.settings.discovery_interval,
                 patience.clone(),
-                events.clone(),
+                self.events.clone(),
             ));
         }
         let driver = Driver {
@@ -144,30 +201,34 @@ impl<'a> Run<'a> {
             patience,
             subtasks: Arc::new(threads),
             offsets: Arc::new(KafkaOffsets(self.cluster)),
-            progress: self.env.progress,
-            events: receive_events,
+            progress: self.env.progress.clone(),
+            events: self.receive_events,
+            waiting: Waiting::default(),
         };
-        drive(driver, events, self.env.stop, self.settings).await?;
+        // With the driver the subtasks' command channels go, which ends their threads.
+        let end = drive(driver, self.events, self.env, self.settings).await;
+        self.tasks.shutdown().await;
+        let end = end?;
         for handle in handles {
             // It has ended, or said why it failed.
             let _ = tokio::task::spawn_blocking(move || handle.join()).await;
         }
-        Ok(())
+        Ok(end)
     }
 
-    fn spawn_subtasks(
-        &self,
-        events: &mpsc::UnboundedSender<Event>,
-    ) -> Result<(Threads, Vec<JoinHandle<()>>), JobError> {
-        let budget = Budget::new(self.settings.file_memory);
+    fn spawn_subtasks(&mut self) -> Result<(Threads, Vec<JoinHandle<()>>), JobError> {
         let mut senders = Vec::new();
         let mut handles = Vec::new();
         for index in (0..self.settings.parallelism).map(SubtaskIndex) {
-            let subtask = self.subtask(index, &budget, events)?;
+            let subtask = self.subtask(index)?;
             let (commands, receive_commands) = std_mpsc::channel();
             // Sent before the thread starts, so that a bounded run does not end before it began.
             let _ = commands.send(Command::AddSplits(self.assignment(index)));
-            handles.push(thread::spawn(subtask, receive_commands, events.clone())?);
+            handles.push(thread::spawn(
+                subtask,
+                receive_commands,
+                self.events.clone(),
+            )?);
             senders.push(commands);
         }
         Ok((Threads(senders), handles))
@@ -189,21 +250,21 @@ impl<'a> Run<'a> {
     }
 
     fn subtask(
-        &self,
+        &mut self,
         index: SubtaskIndex,
-        budget: &Arc<Budget>,
-        events: &mpsc::UnboundedSender<Event>,
     ) -> Result<Subtask<KafkaReader, DecodeAndEnrich, ParquetSinkWriter>, JobError> {
         let Patience { clock, health } = self.env.patience.clone();
         let (uploader, commands) = mpsc::unbounded_channel();
-        tokio::spawn(
+        let (budget, progress) = (self.env.budget.clone(), self.env.progress.clone());
+        self.tasks.spawn(
             Uploader {
                 subtask: index,
                 stores: self.stores.clone(),
                 commit_log: self.commit_log.clone(),
                 patience: self.env.patience.clone(),
+                progress: progress.clone(),
                 commands,
-                events: events.clone(),
+                events: self.events.clone(),
             }
             .run(),
         );
@@ -222,39 +283,58 @@ impl<'a> Run<'a> {
         Ok(Subtask {
             index,
             source: source.map_err(JobError::KafkaSettings)?,
-            operator: DecodeAndEnrich::new(&self.settings.schema)?,
+            operator: DecodeAndEnrich::new(&self.settings.schema, progress.dropped.clone())?,
             output: writer(Root::Output),
             dropped: writer(Root::Dropped),
             uploader,
             clock,
-            budget: budget.clone(),
-            progress: self.env.progress.clone(),
+            budget,
+            progress,
             open: self.started.record.id.next(),
             bounded: self.settings.bounded,
             end_reported: false,
             held: None,
             finished: false,
+            watch: Watch::default(),
         })
     }
 }
 
-/// Runs the driver; from a stop on, for no longer than the stop may take.
+/// Runs the driver; once the process is to end, for no longer than a stop may take.
 async fn drive(
     driver: Driver,
     events: mpsc::UnboundedSender<Event>,
-    mut stop: watch::Receiver<bool>,
+    mut env: Environment,
     settings: &Settings,
-) -> Result<(), JobError> {
+) -> Result<End, JobError> {
     let mut driver = std::pin::pin!(driver.run());
-    tokio::select! {
-        result = &mut driver => return Ok(result?),
-        _ = stop.wait_for(|stop| *stop) => {}
+    let mut overdue = std::pin::pin!(async {
+        until(&mut env.ending, |ending| *ending).await;
+        tokio::time::sleep(settings.stop_timeout).await;
+    });
+    let (mut stop, mut cancel) = (env.wish.clone(), env.wish);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            result = &mut driver => return Ok(result.map(|()| End::Finished)?),
+            () = until(&mut cancel, |wish| *wish == Wish::Cancel) => {
+                tracing::info!("canceled: what no checkpoint holds is read again by the next start");
+                return Ok(End::Canceled);
+            }
+            () = until(&mut stop, |wish| *wish == Wish::Stop), if !stopping => {
+                tracing::info!("stopping: taking a last checkpoint");
+                stopping = true;
+                // Unheard only if the driver has just ended.
+                let _ = events.send(Event::Stop);
+            }
+            () = &mut overdue => return Err(JobError::StopTimeout(settings.stop_timeout)),
+        }
     }
-    tracing::info!("stopping: taking a last checkpoint");
-    // Unheard only if the driver has just ended.
-    let _ = events.send(Event::Stop);
-    match tokio::time::timeout(settings.stop_timeout, driver).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(JobError::StopTimeout(settings.stop_timeout)),
+}
+
+/// Waits until it is so; for ever when nobody can say it any more.
+pub async fn until<T>(said: &mut watch::Receiver<T>, so: impl FnMut(&T) -> bool) {
+    if said.wait_for(so).await.is_err() {
+        std::future::pending().await
     }
 }

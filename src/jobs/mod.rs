@@ -2,9 +2,13 @@
 
 pub mod control;
 pub mod error;
-pub mod lineage;
+mod history;
+mod lineage;
 mod open;
+mod operations;
 mod plumbing;
+pub mod supervisor;
 pub mod view;
 
 pub use error::JobError;
+pub use supervisor::Supervisor;

@@ -16,7 +16,7 @@ use crate::runtime::retry::{Patience, with_causes};
 use crate::source::kafka::{Cluster, ClusterError};
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3Access, S3Store};
-use crate::store::{StoreError, Stores};
+use crate::store::{Objects, StoreError, Stores};
 
 /// How often waiting is said.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -52,6 +52,35 @@ pub async fn stores(settings: &Settings, patience: &Patience) -> Result<Stores, 
         dropped: as_dyn!(dropped),
         commit_log: as_dyn!(commit_log),
         checkpoints: as_dyn!(checkpoints),
+    })
+}
+
+/// A further place for small objects that nobody waits for: an error is the answer. Proves that it
+/// can be written to.
+pub async fn objects(
+    location: &Location,
+    access: &S3Access,
+) -> Result<Arc<dyn Objects>, StoreError> {
+    match location {
+        Location::Folder(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || LocalStore::open(&path)).await;
+            let failed = |e| StoreError::unavailable("opening", location.to_string(), e);
+            Ok(Arc::new(opened.map_err(failed)??))
+        }
+        Location::S3 { s3_bucket, prefix } => {
+            let store = S3Store::open(access, s3_bucket, prefix)?;
+            store.check().await?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// A place to read small objects from; nothing is made and nothing is proven.
+pub fn to_read(location: &Location, access: &S3Access) -> Result<Arc<dyn Objects>, StoreError> {
+    Ok(match location {
+        Location::Folder(path) => Arc::new(LocalStore::existing(path)),
+        Location::S3 { s3_bucket, prefix } => Arc::new(S3Store::open(access, s3_bucket, prefix)?),
     })
 }
 

@@ -37,11 +37,11 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl OffsetCommitter for KafkaOffsets {
-    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) {
+    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) -> bool {
         let (cluster, offsets) = (self.0.clone(), next_offsets.clone());
         let commit = tokio::task::spawn_blocking(move || cluster.commit(&offsets));
         match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
-            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => {
                 let error = with_causes(&error);
                 tracing::warn!(
@@ -52,6 +52,7 @@ impl OffsetCommitter for KafkaOffsets {
             Ok(Err(error)) => tracing::warn!(%error, "offsets not committed"),
             Err(_) => tracing::warn!("offsets not committed: kafka does not answer"),
         }
+        false
     }
 }
 

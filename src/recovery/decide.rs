@@ -1,8 +1,9 @@
 //! What a start may do, decided from what it has seen.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::checkpoint::slot::{JobIdentity, PendingFile, Slot};
+use crate::checkpoint::slot::{JobIdentity, Origin, PendingFile, Slot, SlotKind, SplitOffset};
+use crate::config::location::Location;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Split};
 use crate::mutants::{self, Mutant};
 use crate::sink::naming::PartName;
@@ -15,6 +16,8 @@ pub struct Facts<'a> {
     pub newest: Option<&'a Slot>,
     pub identity: &'a JobIdentity,
     pub topic: &'a Topic,
+    /// Where a new job shall begin.
+    pub savepoint: Option<&'a Savepoint>,
     /// Go on from the earliest record where a saved offset is lost.
     pub allow_lost_offsets: bool,
 }
@@ -26,6 +29,29 @@ pub struct Topic {
     pub id: Option<String>,
     /// All splits, and what is held of them.
     pub splits: BTreeMap<Split, Watermarks>,
+}
+
+/// A savepoint of another job, to begin a new one from.
+#[derive(Debug, Clone)]
+pub struct Savepoint {
+    /// As it was given.
+    pub location: String,
+    pub slot: Slot,
+}
+
+impl Savepoint {
+    fn origin(&self) -> Origin {
+        Origin {
+            location: self.location.clone(),
+            job: self.slot.job.clone(),
+            checkpoint: self.slot.id,
+        }
+    }
+
+    /// Whether a job that states this origin was begun from it.
+    fn is(&self, origin: Option<&Origin>) -> bool {
+        origin.is_some_and(|o| (&o.job, o.checkpoint) == (&self.slot.job, self.slot.id))
+    }
 }
 
 /// What the start record will say.
@@ -43,6 +69,8 @@ pub struct Plan {
     pub pending: Vec<PendingFile>,
     /// Lost files that an earlier start has given up, and whose records are not archived again yet.
     pub reread: Vec<PendingFile>,
+    pub savepoints: BTreeSet<CheckpointId>,
+    pub origin: Option<Origin>,
     /// Ranges that are given up because the user allowed it.
     pub lost: Vec<Lost>,
 }
@@ -119,31 +147,104 @@ pub enum Refusal {
          Kafka. If somebody has, that would double their records: put them back"
     )]
     FilesLost(String),
+
+    #[error(
+        "FROM_SAVEPOINT={savepoint} is of the job that writes to {theirs}, and {setting}={own} is the \
+         same place: what that job has archived after the savepoint would be there twice. To go on \
+         with that job, start without --from-savepoint: it goes on from its newest checkpoint. To \
+         archive the records after the savepoint anew, give another OUTPUT_PATH, DROPPED_PATH, \
+         WRITE_AHEAD_COMMIT_LOG_PATH and CHECKPOINTS_PATH"
+    )]
+    SavepointOfThisArchive {
+        savepoint: String,
+        setting: &'static str,
+        own: String,
+        theirs: String,
+    },
+
+    #[error(
+        "FROM_SAVEPOINT={savepoint} is of another {what}: it says '{stated}', here it is '{own}'. Its \
+         offsets say nothing here"
+    )]
+    SavepointOfOther {
+        savepoint: String,
+        what: &'static str,
+        stated: String,
+        own: String,
+    },
+
+    #[error(
+        "FROM_SAVEPOINT={savepoint} begins a new job, and CHECKPOINTS_PATH has one already, which was \
+         begun {begun}. Give new paths for the new job; or start without --from-savepoint to go on \
+         with the one that is there"
+    )]
+    BegunOtherwise { savepoint: String, begun: String },
+
+    #[error(
+        "FROM_SAVEPOINT={0} is the start record of a job, which holds no checkpoint: give a savepoint, \
+         or the folder of a complete checkpoint"
+    )]
+    NotACheckpoint(String),
 }
 
 /// Decides how to start.
 pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
-    let Some(newest) = facts.newest else {
-        let earliest = facts
-            .topic
-            .splits
-            .iter()
-            .map(|(split, held)| (split.clone(), held.earliest));
-        let next_offsets: BTreeMap<_, _> = earliest.collect();
-        return Ok(Plan {
-            id: CheckpointId(0),
-            job: None,
-            topic_id: facts.topic.id.clone(),
-            generation: Generation::FIRST,
-            begins: next_offsets.clone(),
-            next_offsets,
-            pending: Vec::new(),
-            reread: Vec::new(),
-            lost: Vec::new(),
-        });
-    };
+    if let Some(savepoint) = facts.savepoint {
+        may_begin_from(savepoint, facts)?;
+    }
+    match (facts.newest, facts.savepoint) {
+        (Some(newest), _) => go_on(facts, newest),
+        (None, Some(savepoint)) => begin_from(facts, savepoint),
+        (None, None) => Ok(begin(facts)),
+    }
+}
+
+/// The first start of a job, from the earliest records.
+fn begin(facts: &Facts<'_>) -> Plan {
+    let earliest = facts
+        .topic
+        .splits
+        .iter()
+        .map(|(split, held)| (split.clone(), held.earliest));
+    first_start(facts, earliest.collect())
+}
+
+/// The first start of a job whose archive begins where a savepoint of another ends. Files pending
+/// there stay that job's own.
+fn begin_from(facts: &Facts<'_>, savepoint: &Savepoint) -> Result<Plan, Refusal> {
+    let slot = &savepoint.slot;
+    let saved = saved(slot);
+    no_partition_gone(&saved, facts)?;
+    let (next_offsets, lost) = next_offsets(facts, &saved, Some(true));
+    if !lost.is_empty() && !facts.allow_lost_offsets {
+        return Err(Refusal::OffsetsLost(lost));
+    }
+    Ok(Plan {
+        origin: Some(savepoint.origin()),
+        lost,
+        ..first_start(facts, next_offsets)
+    })
+}
+
+fn first_start(facts: &Facts<'_>, next_offsets: BTreeMap<Split, NextOffset>) -> Plan {
+    Plan {
+        id: CheckpointId(0),
+        job: None,
+        topic_id: facts.topic.id.clone(),
+        generation: Generation::FIRST,
+        begins: next_offsets.clone(),
+        next_offsets,
+        pending: Vec::new(),
+        reread: Vec::new(),
+        savepoints: BTreeSet::new(),
+        origin: None,
+        lost: Vec::new(),
+    }
+}
+
+/// Goes on from the newest slot.
+fn go_on(facts: &Facts<'_>, newest: &Slot) -> Result<Plan, Refusal> {
     same_job(&newest.identity, facts.identity)?;
-    let splits = &facts.topic.splits;
     let same = match (&newest.topic_id, &facts.topic.id) {
         (Some(was), Some(is)) => Some(was == is),
         _ => None,
@@ -155,25 +256,83 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
             is: facts.topic.id.clone().unwrap_or_default(),
         });
     }
-    let saved: BTreeMap<_, _> = newest
-        .next_offsets
-        .iter()
-        .map(|saved| (&saved.split, saved))
-        .collect();
-    if let Some(split) = saved.keys().find(|split| !splits.contains_key(split))
-        && !facts.allow_lost_offsets
-    {
-        return Err(Refusal::PartitionGone {
-            split: (*split).clone(),
-        });
+    let mut saved = saved(newest);
+    no_partition_gone(&saved, facts)?;
+    if same == Some(false) {
+        saved.clear();
     }
-    let (mut next_offsets, mut begins) = (BTreeMap::new(), BTreeMap::new());
+    let (next_offsets, lost) = next_offsets(facts, &saved, same);
+    if !lost.is_empty() && !facts.allow_lost_offsets {
+        return Err(Refusal::OffsetsLost(lost));
+    }
+    let begins = facts.topic.splits.iter().map(|(split, held)| {
+        let begin = saved.get(split).map_or(held.earliest, |saved| saved.begin);
+        (split.clone(), begin)
+    });
+    let begins = begins.collect();
+    let id = if mutants::is(Mutant::StartLeavesASlotOut) {
+        newest.id.next().next()
+    } else {
+        newest.id.next()
+    };
+    let generation = if mutants::is(Mutant::GenerationIsKept) {
+        newest.generation
+    } else {
+        newest.generation.next()
+    };
+    let pending = if mutants::is(Mutant::PendingLeftOut) {
+        Vec::new()
+    } else {
+        newest.pending.clone()
+    };
+    let savepoints = if mutants::is(Mutant::SavepointsLeftOut) {
+        BTreeSet::new()
+    } else {
+        newest.savepoints.clone()
+    };
+    Ok(Plan {
+        id,
+        job: Some(newest.job.clone()),
+        topic_id: facts.topic.id.clone().or_else(|| newest.topic_id.clone()),
+        generation,
+        next_offsets,
+        begins,
+        pending,
+        reread: newest.reread.clone(),
+        savepoints,
+        origin: newest.origin.clone(),
+        lost,
+    })
+}
+
+type Saved<'a> = BTreeMap<&'a Split, &'a SplitOffset>;
+
+fn saved(slot: &Slot) -> Saved<'_> {
+    let saved = slot.next_offsets.iter();
+    saved.map(|saved| (&saved.split, saved)).collect()
+}
+
+fn no_partition_gone(saved: &Saved<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
+    let splits = &facts.topic.splits;
+    match saved.keys().find(|split| !splits.contains_key(split)) {
+        Some(split) if !facts.allow_lost_offsets => Err(Refusal::PartitionGone {
+            split: (*split).clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Of all splits, those that are not saved from their earliest record; and what is lost of the others.
+/// `same` says whether they are known to be of the same topic.
+fn next_offsets(
+    facts: &Facts<'_>,
+    saved: &Saved<'_>,
+    same: Option<bool>,
+) -> (BTreeMap<Split, NextOffset>, Vec<Lost>) {
+    let mut next_offsets = BTreeMap::new();
     let mut lost = Vec::new();
-    for (split, &held) in splits {
-        let known = saved.get(split).filter(|_| same != Some(false));
-        let begin = known.map_or(held.earliest, |saved| saved.begin);
-        begins.insert(split.clone(), begin);
-        let from = match known.map(|saved| saved.next_offset) {
+    for (split, &held) in &facts.topic.splits {
+        let from = match saved.get(split).map(|saved| saved.next_offset) {
             Some(from) if from < held.earliest || from > held.end => {
                 lost.push(Lost {
                     split: split.clone(),
@@ -192,35 +351,73 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
         };
         next_offsets.insert(split.clone(), from);
     }
-    if !lost.is_empty() && !facts.allow_lost_offsets {
-        return Err(Refusal::OffsetsLost(lost));
+    (next_offsets, lost)
+}
+
+/// Nothing that the savepoint's own job has archived may come into its own archive again, and its
+/// offsets must mean the same here.
+fn may_begin_from(savepoint: &Savepoint, facts: &Facts<'_>) -> Result<(), Refusal> {
+    let (theirs, own) = (&savepoint.slot.identity, facts.identity);
+    let location = || savepoint.location.clone();
+    if savepoint.slot.kind != SlotKind::Checkpoint {
+        return Err(Refusal::NotACheckpoint(location()));
     }
-    let id = if mutants::is(Mutant::StartLeavesASlotOut) {
-        newest.id.next().next()
-    } else {
-        newest.id.next()
+    for (setting, path) in [
+        ("OUTPUT_PATH", &own.output),
+        ("DROPPED_PATH", &own.dropped),
+        ("WRITE_AHEAD_COMMIT_LOG_PATH", &own.commit_log),
+    ] {
+        let of_theirs = [&theirs.output, &theirs.dropped, &theirs.commit_log];
+        if let Some(same) = of_theirs.into_iter().find(|other| overlap(path, other)) {
+            return Err(Refusal::SavepointOfThisArchive {
+                savepoint: location(),
+                setting,
+                own: path.clone(),
+                theirs: same.clone(),
+            });
+        }
+    }
+    let topic_ids = (&savepoint.slot.topic_id, &facts.topic.id);
+    let (was, is) = match topic_ids {
+        (Some(was), Some(is)) => (was.as_str(), is.as_str()),
+        _ => ("", ""),
     };
-    let generation = if mutants::is(Mutant::GenerationIsKept) {
-        newest.generation
-    } else {
-        newest.generation.next()
-    };
-    let pending = if mutants::is(Mutant::PendingLeftOut) {
-        Vec::new()
-    } else {
-        newest.pending.clone()
-    };
-    Ok(Plan {
-        id,
-        job: Some(newest.job.clone()),
-        topic_id: facts.topic.id.clone().or_else(|| newest.topic_id.clone()),
-        generation,
-        next_offsets,
-        begins,
-        pending,
-        reread: newest.reread.clone(),
-        lost,
-    })
+    for (what, stated, own) in [
+        (
+            "Kafka cluster",
+            theirs.cluster.as_str(),
+            own.cluster.as_str(),
+        ),
+        ("topic (KAFKA_TOPIC)", &theirs.topic, &own.topic),
+        ("topic of the same name, which was made again", was, is),
+    ] {
+        if stated != own {
+            return Err(Refusal::SavepointOfOther {
+                savepoint: location(),
+                what,
+                stated: stated.to_owned(),
+                own: own.to_owned(),
+            });
+        }
+    }
+    match facts.newest {
+        Some(newest) if !savepoint.is(newest.origin.as_ref()) => Err(Refusal::BegunOtherwise {
+            savepoint: location(),
+            begun: newest.origin.as_ref().map_or_else(
+                || "at the earliest records".to_owned(),
+                |origin| format!("from the savepoint {}", origin.location),
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Of two URLs in identities.
+fn overlap(one: &str, other: &str) -> bool {
+    match (one.parse::<Location>(), other.parse::<Location>()) {
+        (Ok(one), Ok(other)) => one.overlaps(&other),
+        _ => one == other,
+    }
 }
 
 fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {

@@ -1,6 +1,8 @@
 //! Claims the log, finishes what an earlier process has left, and clears away the rest.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -9,18 +11,18 @@ use crate::checkpoint::coordinator::Owner;
 use crate::checkpoint::log::{Appended, CheckpointLog, LogError};
 use crate::checkpoint::slot::{JobIdentity, PendingFile, Slot, SlotKind};
 use crate::commit_log::{CommitLog, CommitLogError};
-use crate::ids::{CheckpointId, JobId, NextOffset, Nonce, Split};
+use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Split};
 use crate::mutants::{self, Mutant};
 use crate::offset_set::ExactOffsets;
 use crate::recovery::agreement::{self, Disagreement};
-use crate::recovery::decide::{self, Facts, Refusal, Topic};
+use crate::recovery::decide::{self, Facts, Refusal, Savepoint, Topic};
 use crate::recovery::reread;
 use crate::runtime::failure;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::sink::committer::{self, LostFile};
 use crate::source::kafka::Watermarks;
 use crate::source::reread::Reread;
-use crate::store::{Root, StoreError, Stores};
+use crate::store::{Key, Objects, Root, StoreError, Stores};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -33,6 +35,12 @@ pub enum RecoveryError {
          would double records. Restore it; or start a new archive with new paths for all four"
     )]
     CommitLogAhead { found: CheckpointId, newest: String },
+
+    #[error(
+        "FROM_SAVEPOINT={location} cannot be used: {why}. Give the folder of a savepoint, \
+         savepoint-ID-N, or of a checkpoint, chk-N"
+    )]
+    Savepoint { location: String, why: String },
 
     #[error(transparent)]
     Log(#[from] LogError),
@@ -59,8 +67,48 @@ pub struct Recovery<'a> {
     pub patience: &'a Patience,
     pub identity: &'a JobIdentity,
     pub topic: &'a dyn TopicLookup,
+    /// Where a new job shall begin.
+    pub from_savepoint: Option<&'a FromSavepoint>,
     pub allow_lost_offsets: bool,
     pub reread_lost_files: bool,
+    /// The generation that this start tries to take; 0 until the log was read. For who has to say
+    /// why it failed.
+    pub attempt: &'a AtomicU64,
+}
+
+/// A savepoint as a person names it.
+pub struct FromSavepoint {
+    pub location: String,
+    /// Its folder.
+    pub objects: Arc<dyn Objects>,
+}
+
+impl FromSavepoint {
+    async fn read(&self, patience: &Patience) -> Result<Savepoint, RecoveryError> {
+        let key = Key::new("_metadata");
+        let get = patience.insist("reading the savepoint", || {
+            self.objects.get(&key).map(tolerate_denial)
+        });
+        let unusable = |why: String| RecoveryError::Savepoint {
+            location: self.location.clone(),
+            why,
+        };
+        let body = get.await.and_then(|body| body);
+        let body = body.map_err(|error| unusable(with_causes(&error)))?;
+        let slot = Slot::read(&body).map_err(|error| unusable(error.to_string()))?;
+        Ok(Savepoint {
+            location: self.location.clone(),
+            slot,
+        })
+    }
+}
+
+/// What a start has gone on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub id: CheckpointId,
+    pub is_savepoint: bool,
+    pub url: String,
 }
 
 /// A start that is confirmed, with everything before it finished.
@@ -70,6 +118,8 @@ pub struct Started {
     pub record: Slot,
     pub next_offsets: BTreeMap<Split, NextOffset>,
     pub splits: BTreeMap<Split, Watermarks>,
+    /// `None` for the first start of a job from the earliest records.
+    pub restored: Option<Restored>,
     /// Offsets below the next offsets whose files the store has lost.
     lost: BTreeMap<Split, ExactOffsets>,
 }
@@ -209,16 +259,21 @@ impl Recovery<'_> {
         let nonce = Nonce::random();
         loop {
             let newest = self.log.newest().await?;
+            let after = newest.as_ref().map(|slot| slot.generation.next());
+            let attempt = after.unwrap_or(Generation::FIRST).0;
+            self.attempt.store(attempt, Ordering::Relaxed);
             if !self.commit_log_fits(newest.as_ref()).await? {
                 continue;
             }
             // After the slot, never before: an instance that is still alive may have read on in
             // between, and its offsets would look like those of a topic that was made again.
             let topic = self.topic.look().await;
+            let savepoint = self.savepoint(newest.as_ref()).await?;
             let plan = decide::decide(&Facts {
                 newest: newest.as_ref(),
                 identity: self.identity,
                 topic: &topic,
+                savepoint: savepoint.as_ref(),
                 allow_lost_offsets: self.allow_lost_offsets,
             })?;
             agreement::check(self.commit_log, &plan.pending).await?;
@@ -232,6 +287,8 @@ impl Recovery<'_> {
                 identity: self.identity.clone(),
                 topic_id: plan.topic_id,
                 begins: plan.begins,
+                savepoints: plan.savepoints,
+                origin: plan.origin,
             };
             let nothing = BTreeMap::new();
             let mut record = owner.slot(
@@ -265,6 +322,7 @@ impl Recovery<'_> {
                         record,
                         next_offsets: plan.next_offsets,
                         splits: topic.splits,
+                        restored: self.restored(newest.as_ref(), savepoint.as_ref()),
                         lost: BTreeMap::new(),
                     });
                 }
@@ -275,6 +333,33 @@ impl Recovery<'_> {
                 }
             }
         }
+    }
+
+    /// The savepoint to begin from; not looked at once the log says that its job was begun there.
+    async fn savepoint(&self, newest: Option<&Slot>) -> Result<Option<Savepoint>, RecoveryError> {
+        let Some(from) = self.from_savepoint else {
+            return Ok(None);
+        };
+        let origin = newest.and_then(|newest| newest.origin.as_ref());
+        if origin.is_some_and(|origin| origin.location == from.location) {
+            return Ok(None);
+        }
+        from.read(self.patience).await.map(Some)
+    }
+
+    fn restored(&self, newest: Option<&Slot>, savepoint: Option<&Savepoint>) -> Option<Restored> {
+        let from_log = newest.map(|slot| Restored {
+            id: slot.id,
+            is_savepoint: slot.is_savepoint(),
+            url: self.log.url(slot.id),
+        });
+        from_log.or_else(|| {
+            savepoint.map(|savepoint| Restored {
+                id: savepoint.slot.id,
+                is_savepoint: true,
+                url: savepoint.location.clone(),
+            })
+        })
     }
 
     /// False when the log has moved on while we looked.

@@ -17,6 +17,13 @@ pub fn of_queues(budget: usize) -> usize {
 /// What a subtask needs at least: a fetch, a row group and a piece or two.
 pub const LEAST_PER_SUBTASK: usize = 16 << 20;
 
+/// Bytes that are taken at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub open_files: usize,
+    pub in_flight: usize,
+}
+
 /// What the rest of a budget is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -49,6 +56,13 @@ impl Budget {
     /// Whether it is exhausted, and by open files rather than by a slow store.
     pub fn filled_by_open_files(&self) -> bool {
         self.exhausted() && self.used(Part::OpenFiles) >= self.used(Part::InFlight)
+    }
+
+    pub fn usage(&self) -> Usage {
+        Usage {
+            open_files: self.used(Part::OpenFiles),
+            in_flight: self.used(Part::InFlight),
+        }
     }
 
     /// Takes so many bytes for a piece until the share is dropped.

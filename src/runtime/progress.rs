@@ -1,69 +1,89 @@
-//! Numbers that people look at while the job runs.
+//! What people look at while the job runs: counters, positions, checkpoints. One of these belongs to
+//! one start of the job.
+//!
+//! Written once a batch or less often, and each subtask writes to a place of its own, so that it
+//! costs nothing to be watched.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+pub mod checkpoints;
+pub mod dropped;
+pub mod subtask;
 
-use crate::ids::CheckpointId;
-use crate::store::Root;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A complete checkpoint in numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckpointSummary {
-    pub id: CheckpointId,
-    pub files: usize,
-    pub rows: u64,
-    pub dropped: u64,
-    pub bytes: u64,
-    /// From the barrier until all its files were visible.
-    pub duration: Duration,
-}
+use crate::ids::{NextOffset, Split, SubtaskIndex};
+use checkpoints::Checkpoints;
+use dropped::Dropped;
+use subtask::SubtaskProgress;
 
-#[derive(Debug, Default)]
+/// Next offsets of all splits, shared with whoever looks at them.
+pub type Offsets = Arc<BTreeMap<Split, NextOffset>>;
+
+#[derive(Debug)]
 pub struct Progress {
-    output_rows: AtomicU64,
-    dropped_rows: AtomicU64,
-    durable: Mutex<Durable>,
-}
-
-/// What complete checkpoints of this process hold, in all.
-#[derive(Debug, Clone, Default)]
-pub struct Durable {
-    pub rows: u64,
-    pub dropped: u64,
-    pub files: u64,
-    pub last: Option<CheckpointSummary>,
+    subtasks: Vec<SubtaskProgress>,
+    checkpoints: Mutex<Checkpoints>,
+    /// In the newest complete checkpoint.
+    durable_offsets: Mutex<Offsets>,
+    /// As they were committed to the consumer group last.
+    committed_offsets: Mutex<Option<Offsets>>,
+    pub dropped: Arc<Dropped>,
 }
 
 impl Progress {
-    /// Rows that were handed to a sink.
-    pub fn rows(&self, root: Root, count: usize) {
-        let counter = match root {
-            Root::Output => &self.output_rows,
-            Root::Dropped => &self.dropped_rows,
-        };
-        counter.fetch_add(count as u64, Ordering::Relaxed);
+    pub fn new(parallelism: u32) -> Self {
+        Self {
+            subtasks: (0..parallelism)
+                .map(|_| SubtaskProgress::default())
+                .collect(),
+            checkpoints: Mutex::default(),
+            durable_offsets: Mutex::default(),
+            committed_offsets: Mutex::default(),
+            dropped: Arc::default(),
+        }
+    }
+
+    pub fn subtasks(&self) -> &[SubtaskProgress] {
+        &self.subtasks
+    }
+
+    pub fn subtask(&self, index: SubtaskIndex) -> &SubtaskProgress {
+        &self.subtasks[index.0 as usize]
     }
 
     /// Rows handed to the sinks so far, of both kinds.
     pub fn consumed(&self) -> u64 {
-        self.output_rows.load(Ordering::Relaxed) + self.dropped_rows.load(Ordering::Relaxed)
+        let rows = self
+            .subtasks
+            .iter()
+            .map(|s| s.rows_out() + s.rows_dropped());
+        rows.sum()
     }
 
-    pub fn checkpoint(&self, summary: CheckpointSummary) {
-        let mut durable = self.lock();
-        durable.rows += summary.rows;
-        durable.dropped += summary.dropped;
-        durable.files += summary.files as u64;
-        durable.last = Some(summary);
+    pub fn checkpoints(&self) -> MutexGuard<'_, Checkpoints> {
+        lock(&self.checkpoints)
     }
 
-    pub fn durable(&self) -> Durable {
-        self.lock().clone()
+    pub fn set_durable_offsets(&self, offsets: &BTreeMap<Split, NextOffset>) {
+        *lock(&self.durable_offsets) = Arc::new(offsets.clone());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Durable> {
-        // Whole after every statement above, also if a thread died in between.
-        self.durable.lock().unwrap_or_else(|e| e.into_inner())
+    pub fn durable_offsets(&self) -> Offsets {
+        lock(&self.durable_offsets).clone()
     }
+
+    /// What is durable is committed now.
+    pub fn committed(&self) {
+        let durable = self.durable_offsets();
+        *lock(&self.committed_offsets) = Some(durable);
+    }
+
+    pub fn committed_offsets(&self) -> Option<Offsets> {
+        lock(&self.committed_offsets).clone()
+    }
+}
+
+/// What these guard is whole after every statement, also if a thread died in between.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

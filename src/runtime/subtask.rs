@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::budget::Budget;
 use super::failure;
 use super::progress::Progress;
+use super::progress::subtask::Spent;
 use crate::checkpoint::coordinator::Barrier;
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, SubtaskIndex};
@@ -75,7 +76,20 @@ pub struct Subtask<S, O, W> {
     /// A barrier that waits for lost records.
     pub held: Option<Barrier>,
     pub finished: bool,
+    pub watch: Watch,
 }
+
+/// What the subtask remembers so that it can be watched.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// When it last found the memory budget used up.
+    blocked_at: Option<Duration>,
+    /// When its positions were published.
+    published_at: Option<Duration>,
+}
+
+/// Often enough for who looks at positions, and nothing beside the batches.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 
 impl<S, O, W> Subtask<S, O, W>
 where
@@ -106,10 +120,12 @@ where
         let mut files = self.output.close(barrier.id)?;
         files.extend(self.dropped.close(barrier.id)?);
         failure::point(failure::BARRIER_AFTER);
+        self.progress.subtask(self.index).set_open_files(0);
         let seal = UploadCommand::Seal {
             checkpoint: barrier.id,
             next_offsets,
             files,
+            closed_at: self.clock.monotonic(),
         };
         self.uploader
             .send(seal)
@@ -129,12 +145,41 @@ where
         if self.finished {
             return Ok(Step::Finished);
         }
+        let begin = self.clock.monotonic();
+        let progress = self.progress.clone();
+        let progress = progress.subtask(self.index);
+        if let Some(at) = self.watch.blocked_at.take() {
+            progress.spent(begin.saturating_sub(at), Spent::Backpressured);
+        }
+        self.publish(begin);
         if self.budget.exhausted() {
+            self.watch.blocked_at = Some(begin);
             return Ok(Step::Blocked);
         }
+        let waited = self.source.waited();
+        let step = self.read(timeout);
+        let waited = self.source.waited().saturating_sub(waited);
+        let all = self.clock.monotonic().saturating_sub(begin);
+        progress.spent(waited, Spent::Idle);
+        progress.spent(all.saturating_sub(waited), Spent::Working);
+        step
+    }
+
+    fn publish(&mut self, now: Duration) {
+        let published = self.watch.published_at;
+        if published.is_none_or(|at| now >= at + PUBLISH_EVERY) {
+            self.watch.published_at = Some(now);
+            let progress = self.progress.subtask(self.index);
+            progress.set_positions(self.source.places());
+        }
+    }
+
+    fn read(&mut self, timeout: Duration) -> Result<Step, SubtaskError> {
         failure::point(failure::FETCH_BEFORE);
         let batch = self.source.fetch(timeout)?;
         if !batch.is_empty() {
+            let progress = self.progress.subtask(self.index);
+            progress.read(batch.len(), batch.bytes());
             failure::point(failure::FETCH_AFTER);
             let now = self.clock.wall();
             let splits = self.source.splits();
@@ -143,9 +188,10 @@ where
                     Root::Output => &mut self.output,
                     Root::Dropped => &mut self.dropped,
                 };
-                self.progress.rows(rows.root, rows.batch.num_rows());
+                progress.rows(rows.root, rows.batch.num_rows());
                 writer.write(&rows, splits, now, self.open)?;
             }
+            progress.set_open_files(self.output.open_files() + self.dropped.open_files());
             return Ok(Step::Read(batch.len()));
         }
         if self.bounded && !self.end_reported && self.source.at_end() {

@@ -14,6 +14,7 @@ use crate::checkpoint::slot::OffsetRange;
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Offset, Split, SubtaskIndex};
 use crate::runtime::budget::Budget;
+use crate::runtime::progress::subtask::Position;
 use crate::sink::naming::PartName;
 use crate::sink::upload::{Command, Piece};
 use crate::sink::{ClosedFile, SinkError, SinkWriter};
@@ -126,6 +127,21 @@ impl SourceReader for SimSource {
     fn positions(&self) -> Vec<(Split, NextOffset)> {
         let positions = self.positions.iter().copied();
         self.splits.iter().cloned().zip(positions).collect()
+    }
+
+    fn places(&self) -> Vec<Position> {
+        let places = self.splits.iter().zip(&self.positions).enumerate();
+        places
+            .map(|(place, (split, consumed))| Position {
+                split: split.clone(),
+                consumed: *consumed,
+                end: Some(NextOffset(self.end(place))),
+            })
+            .collect()
+    }
+
+    fn waited(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn rereading(&self) -> bool {
@@ -276,5 +292,9 @@ impl SinkWriter for SimWriter {
             closed.push(self.close_file(file)?);
         }
         Ok(closed)
+    }
+
+    fn open_files(&self) -> usize {
+        self.open.iter().len()
     }
 }

@@ -52,6 +52,9 @@ impl Checker {
                 self.new_object(path, body);
             } else {
                 assert!(path.starts_with("log/"), "{path} was removed");
+                let slot = slot_id(path).and_then(|id| self.slots.get(&id));
+                let savepoint = slot.is_some_and(Slot::is_savepoint);
+                assert!(!savepoint, "the savepoint {path} was pruned");
                 self.pruned.insert(path.clone());
             }
         }
@@ -141,6 +144,11 @@ impl Checker {
                         assert_eq!(slot.reread, [], "all is read again before the barrier");
                     }
                 }
+                let mut savepoints = last.savepoints.clone();
+                if slot.kind == SlotKind::Checkpoint && slot.is_savepoint() {
+                    savepoints.insert(id);
+                }
+                assert_eq!(slot.savepoints, savepoints, "savepoints stay savepoints");
                 let splits = (last.next_offsets.len(), slot.next_offsets.len());
                 assert!(splits.0 <= splits.1, "no split is left out");
                 for (before, after) in last.next_offsets.iter().zip(&slot.next_offsets) {

@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::task::{ArcWake, waker};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::chain::{SimOperator, SimSource, SimWriter, Topic};
 use super::store::{Shared, SimStore};
+use crate::checkpoint::coordinator::Request;
 use crate::checkpoint::coordinator::{Coordinator, Rhythm};
-use crate::checkpoint::driver::{Driver, DriverError, Event, OffsetCommitter, Subtasks};
+use crate::checkpoint::driver::{Driver, DriverError, Event, OffsetCommitter, Subtasks, Waiting};
 use crate::checkpoint::log::{CheckpointLog, LogError};
 use crate::checkpoint::slot::JobIdentity;
 use crate::clock::{Clock, EpochMillis};
@@ -27,7 +28,7 @@ use crate::runtime::budget::Budget;
 use crate::runtime::health::Health;
 use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
-use crate::runtime::subtask::{Command, Subtask};
+use crate::runtime::subtask::{Command, Subtask, Watch};
 use crate::sink::upload::Uploader;
 use crate::source::SplitStart;
 use crate::source::kafka::Watermarks;
@@ -170,9 +171,10 @@ struct SimOffsets(Arc<Mutex<Shared>>);
 
 #[async_trait]
 impl OffsetCommitter for SimOffsets {
-    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) {
+    async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) -> bool {
         let mut shared = self.0.lock().expect("no check has failed before");
         shared.committed.push(next_offsets.clone());
+        true
     }
 }
 
@@ -236,6 +238,20 @@ impl Process {
         }
     }
 
+    /// Somebody asks for a checkpoint now.
+    pub fn request(&self, request: Request) {
+        let inside = self.inside.lock().expect("no check has failed before");
+        let (complete, _) = oneshot::channel();
+        if let Some(events) = &inside.events {
+            // Unheard when the process is ending already.
+            let _ = events.send(Event::Requested {
+                request,
+                then_stop: false,
+                complete,
+            });
+        }
+    }
+
     /// Finds the partitions that were added since.
     pub fn discover(&self, topic: &decide::Topic) {
         let mut inside = self.inside.lock().expect("no check has failed before");
@@ -283,12 +299,14 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         patience: &patience,
         identity: &identity,
         topic: &outside,
+        from_savepoint: None,
         allow_lost_offsets: false,
         reread_lost_files: outside.reread_lost_files,
+        attempt: &AtomicU64::new(0),
     };
     let started = recovery.start().await.map_err(End::Recovery)?;
     let (events, receive_events) = mpsc::unbounded_channel();
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(Progress::new(PARALLELISM));
     for index in (0..PARALLELISM).map(SubtaskIndex) {
         let (uploader, commands) = mpsc::unbounded_channel();
         let upload = Uploader {
@@ -296,6 +314,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
             stores: stores.clone(),
             commit_log: commit_log.clone(),
             patience: patience.clone(),
+            progress: progress.clone(),
             commands,
             events: events.clone(),
         };
@@ -332,6 +351,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         offsets: Arc::new(SimOffsets(outside.shared.clone())),
         progress,
         events: receive_events,
+        waiting: Waiting::default(),
     };
     driver.run().await.map_err(End::Driver)
 }
@@ -378,6 +398,7 @@ fn subtask(
         end_reported: false,
         held: None,
         finished: false,
+        watch: Watch::default(),
     };
     let splits = Command::AddSplits(starts.collect());
     subtask.command(splits).expect("splits can be added");

@@ -245,6 +245,16 @@ impl Objects for SimStore {
         .await
     }
 
+    async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        let path = self.path(key);
+        self.request(format!("overwrite {path}"), move |contents| {
+            contents.changes.push(path.clone());
+            contents.objects.insert(path, body);
+            Ok(())
+        })
+        .await
+    }
+
     async fn get(&self, key: &Key) -> Result<Bytes, StoreError> {
         let (path, missing) = (self.path(key), self.not_found(key));
         self.request(format!("get {path}"), move |contents| {

@@ -13,6 +13,7 @@ use super::damage;
 use super::faults::Faults;
 use super::process::{Inside, Outside, Process, SimClock};
 use super::store::{ANOTHER_JOBS, Contents, Fate, Loss, Shared};
+use crate::checkpoint::coordinator::Request;
 use crate::checkpoint::driver::{ChainError, Event};
 use crate::runtime::subtask::Step;
 
@@ -67,6 +68,7 @@ impl World {
     pub fn run_with_faults(&mut self) {
         for _ in 0..STEPS_WITH_FAULTS {
             self.produce();
+            self.ask_for_checkpoints();
             if self.faults.crashes && !self.processes.is_empty() && self.rng.u32(..300) == 0 {
                 let victim = self.rng.usize(..self.processes.len());
                 self.note(victim as u64 + 1_000);
@@ -206,6 +208,15 @@ impl World {
             if let Some(end) = ends.values_mut().nth(self.rng.usize(..count)) {
                 *end += self.rng.i64(1..6);
             }
+        }
+    }
+
+    /// Somebody asks for a savepoint, or for a checkpoint now.
+    fn ask_for_checkpoints(&mut self) {
+        if !self.processes.is_empty() && self.rng.u32(..150) == 0 {
+            let process = self.rng.usize(..self.processes.len());
+            let requests = [Request::Savepoint, Request::Checkpoint];
+            self.processes[process].request(requests[self.rng.usize(..2)]);
         }
     }
 

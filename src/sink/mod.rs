@@ -44,6 +44,8 @@ pub trait SinkWriter {
 
     /// Closes every open file and returns all files of `checkpoint`, those closed earlier too.
     fn close(&mut self, checkpoint: CheckpointId) -> Result<Vec<ClosedFile>, SinkError>;
+
+    fn open_files(&self) -> usize;
 }
 
 /// A file whose bytes are all handed to the uploader.

@@ -10,6 +10,7 @@
 //! uploader when all it was given is done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -17,7 +18,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ClosedFile;
-use crate::checkpoint::coordinator::Ack;
+use crate::checkpoint::coordinator::{Ack, AckTimes};
 use crate::checkpoint::driver::Event;
 use crate::checkpoint::slot::PendingFile;
 use crate::commit_log::{CommitLog, CommitLogError};
@@ -25,6 +26,7 @@ use crate::ids::{CheckpointId, NextOffset, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
 use crate::runtime::budget::Share;
 use crate::runtime::failure;
+use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
 use crate::store::{Committable, Key, PartFiles, Root, StoreError, Stores};
 
@@ -43,6 +45,8 @@ pub enum Command {
         checkpoint: CheckpointId,
         next_offsets: Vec<(Split, NextOffset)>,
         files: Vec<ClosedFile>,
+        /// Monotonic.
+        closed_at: Duration,
     },
 }
 
@@ -67,6 +71,7 @@ pub struct Uploader {
     pub stores: Stores,
     pub commit_log: CommitLog,
     pub patience: Patience,
+    pub progress: Arc<Progress>,
     pub commands: mpsc::UnboundedReceiver<Command>,
     pub events: mpsc::UnboundedSender<Event>,
 }
@@ -99,16 +104,18 @@ impl Uploader {
                     Some(Command::Open { root, key, pieces, durable }) => {
                         let store = self.stores.part_files(root).clone();
                         let patience = self.patience.clone();
+                        let (subtask, progress) = (self.subtask, self.progress.clone());
                         tasks.push(Box::pin(async move {
-                            if let Some(file) = upload(store, patience, key, pieces).await? {
+                            let uploaded = |bytes| progress.subtask(subtask).uploaded(bytes);
+                            if let Some(file) = upload(store, patience, key, pieces, uploaded).await? {
                                 // Unheard when the subtask has died; its file stays an orphan.
                                 let _ = durable.send(file);
                             }
                             Ok(())
                         }));
                     }
-                    Some(Command::Seal { checkpoint, next_offsets, files }) => {
-                        tasks.push(Box::pin(self.seal(checkpoint, next_offsets, files)));
+                    Some(Command::Seal { checkpoint, next_offsets, files, closed_at }) => {
+                        tasks.push(Box::pin(self.seal(checkpoint, next_offsets, files, closed_at)));
                     }
                 },
             }
@@ -122,6 +129,7 @@ impl Uploader {
         checkpoint: CheckpointId,
         next_offsets: Vec<(Split, NextOffset)>,
         files: Vec<ClosedFile>,
+        closed: Duration,
     ) -> impl Future<Output = Result<(), UploadError>> + use<> {
         let (subtask, stores) = (self.subtask, self.stores.clone());
         let (commit_log, patience) = (self.commit_log.clone(), self.patience.clone());
@@ -143,12 +151,17 @@ impl Uploader {
                     committable,
                 });
             }
+            let times = AckTimes {
+                closed,
+                durable: patience.clock.monotonic(),
+            };
             if mutants::is(Mutant::AckBeforeCommitLog) {
                 let _ = events.send(Event::Ack(Ack {
                     subtask,
                     checkpoint,
                     next_offsets: next_offsets.clone(),
                     files: pending.clone(),
+                    times,
                 }));
             }
             failure::point(failure::CSV_PUT_BEFORE);
@@ -170,6 +183,7 @@ impl Uploader {
                 checkpoint,
                 next_offsets,
                 files: pending,
+                times,
             }));
             failure::point(failure::ACK_AFTER);
             Ok(())
@@ -183,6 +197,7 @@ async fn upload(
     patience: Patience,
     key: Key,
     mut pieces: mpsc::UnboundedReceiver<Piece>,
+    uploaded: impl Fn(usize),
 ) -> Result<Option<Committable>, StoreError> {
     let concern = format!("uploading {}", key.name());
     let upload = patience.insist(&concern, || store.begin(&key)).await?;
@@ -202,6 +217,7 @@ async fn upload(
                 failure::point(failure::UPLOAD_PART_AFTER);
                 parts.push(part);
                 size += data.len() as u64;
+                uploaded(data.len());
             }
             Piece::End => {
                 let sealed = patience

@@ -218,6 +218,10 @@ impl SinkWriter for ParquetSinkWriter {
         }
         Ok(closed)
     }
+
+    fn open_files(&self) -> usize {
+        self.open.len()
+    }
 }
 
 fn send(pieces: &mpsc::UnboundedSender<Piece>, piece: Piece) -> Result<(), SinkError> {

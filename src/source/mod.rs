@@ -9,6 +9,7 @@ pub mod reread;
 use std::time::Duration;
 
 use crate::ids::{NextOffset, Offset, Split};
+use crate::runtime::progress::subtask::Position;
 use reread::Reread;
 
 /// A split's place in the table of its reader; valid for that reader only.
@@ -44,6 +45,15 @@ pub trait RawBatch {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Bytes of all keys and values.
+    fn bytes(&self) -> usize {
+        let records = (0..self.len()).map(|index| self.record(index));
+        let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        records
+            .map(|record| of(record.key) + of(record.value))
+            .sum()
+    }
 }
 
 /// One subtask's reader of its splits.
@@ -64,6 +74,12 @@ pub trait SourceReader {
 
     /// The next offset of every split.
     fn positions(&self) -> Vec<(Split, NextOffset)>;
+
+    /// Where every split is and where it ends, as far as that is known without asking.
+    fn places(&self) -> Vec<Position>;
+
+    /// How long it has waited for records, in all.
+    fn waited(&self) -> Duration;
 
     /// Whether a split is still below its saved next offset, to hand over lost records once more.
     /// Until it is not, no barrier may be taken: the checkpoint would leave the others out.

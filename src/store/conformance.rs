@@ -87,6 +87,16 @@ async fn the_first_put_wins(store: &Subject) {
     assert_eq!(store.read("chk-1/_metadata").await.unwrap(), "first");
 }
 
+async fn a_put_replaces_what_is_there(store: &Subject) {
+    let key = Key::new("history/generation-1.json");
+    for body in ["first", "the second, which is longer", "third"] {
+        store.objects.put(&key, Bytes::from(body)).await.unwrap();
+        assert_eq!(store.read(&key.0).await.unwrap(), body);
+    }
+    let names = store.objects.list("history", "").await.unwrap();
+    assert_eq!(names, ["generation-1.json"]);
+}
+
 async fn of_many_puts_at_once_one_wins(store: &Subject) {
     let key = Key::new("race");
     let puts = (0..8).map(|n| {
@@ -258,6 +268,7 @@ macro_rules! suite {
 
 suite!(
     the_first_put_wins,
+    a_put_replaces_what_is_there,
     of_many_puts_at_once_one_wins,
     children_are_listed_by_their_beginning,
     what_is_not_there_is_not_found,

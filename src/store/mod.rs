@@ -58,6 +58,10 @@ pub trait Objects: Send + Sync {
     /// Writes the object if nothing is at the key; atomic, and durable when it returns.
     async fn put_if_absent(&self, key: &Key, body: Bytes) -> Result<Put, StoreError>;
 
+    /// Writes the object whatever is at the key; atomic. For what is not part of the protocol, which
+    /// never overwrites.
+    async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError>;
+
     /// The whole object; [`StoreError::NotFound`] when nothing is there.
     async fn get(&self, key: &Key) -> Result<Bytes, StoreError>;
 

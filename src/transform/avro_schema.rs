@@ -31,6 +31,7 @@ pub enum SchemaError {
 /// An Avro record schema that can be archived.
 #[derive(Debug, Clone)]
 pub struct InputSchema {
+    name: String,
     json: String,
     arrow: SchemaRef,
 }
@@ -50,6 +51,8 @@ impl InputSchema {
             check_recursion(&field["type"], namespace, &mut open)
                 .map_err(|reason| unmappable(field["name"].as_str(), reason))?;
         }
+        let text = |field: &str| value[field].as_str().unwrap_or_default();
+        let name = full_name(text("name"), text("namespace"));
         let json = value.to_string();
         let arrow = build_decoder(&json)?.schema();
         check_names(&arrow)?;
@@ -57,7 +60,12 @@ impl InputSchema {
             check_parquet(field.data_type())
                 .map_err(|reason| unmappable(Some(field.name()), reason))?;
         }
-        Ok(Self { json, arrow })
+        Ok(Self { name, json, arrow })
+    }
+
+    /// Of the record, with its namespace.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn arrow(&self) -> &SchemaRef {

@@ -1,5 +1,6 @@
 //! Rows of the records that could not be decoded: nothing is lost, each says why it is here.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
@@ -9,6 +10,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use super::Rows;
 use super::enrich::{checkpoint_column, checkpoint_field, origin_columns, origin_fields};
 use crate::ids::{CheckpointId, Split};
+use crate::runtime::progress::dropped::{Sample, kind};
 use crate::source::RawBatch;
 use crate::store::Root;
 
@@ -25,6 +27,26 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]);
     Arc::new(Schema::new(fields))
 });
+
+/// How many there are of each kind of reason, with the last record of each.
+pub fn tally<'a>(
+    batch: &impl RawBatch,
+    bad: &'a [(usize, String)],
+    splits: &[Split],
+) -> BTreeMap<&'a str, (u64, Sample)> {
+    let mut last: BTreeMap<&str, (u64, usize, &str)> = BTreeMap::new();
+    for (place, reason) in bad {
+        let (count, ..) = last.get(kind(reason)).copied().unwrap_or_default();
+        last.insert(kind(reason), (count + 1, *place, reason));
+    }
+    let kinds = last.into_iter().map(|(kind, (count, place, reason))| {
+        let record = batch.record(place);
+        let split = splits[record.origin.split.0 as usize].clone();
+        let sample = Sample::new(split, record.origin.offset, reason, record.value);
+        (kind, (count, sample))
+    });
+    kinds.collect()
+}
 
 /// One row for each bad record: its place in the batch and the reason.
 pub fn rows(

@@ -8,10 +8,13 @@ pub mod decode;
 pub mod dropped;
 pub mod enrich;
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
 use crate::ids::{CheckpointId, Split};
+use crate::runtime::progress::dropped::Dropped;
 use crate::source::{Origin, RawBatch};
 use crate::store::Root;
 
@@ -46,13 +49,19 @@ pub trait Operator<B: RawBatch> {
 pub struct DecodeAndEnrich {
     decoder: decode::AvroDecoder,
     enricher: enrich::Enricher,
+    tally: Arc<Dropped>,
 }
 
 impl DecodeAndEnrich {
-    pub fn new(schema: &avro_schema::InputSchema) -> Result<Self, avro_schema::SchemaError> {
+    /// What is dropped is counted in `tally`.
+    pub fn new(
+        schema: &avro_schema::InputSchema,
+        tally: Arc<Dropped>,
+    ) -> Result<Self, avro_schema::SchemaError> {
         Ok(Self {
             decoder: decode::AvroDecoder::new(schema)?,
             enricher: enrich::Enricher::new(schema.arrow()),
+            tally,
         })
     }
 }
@@ -80,6 +89,7 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
             });
         }
         if !decoded.bad.is_empty() {
+            self.tally.add(dropped::tally(batch, &decoded.bad, splits));
             out.push(dropped::rows(batch, &decoded.bad, splits, checkpoint)?);
         }
         Ok(out)

@@ -104,7 +104,7 @@ fn sorted(newest: Slot, others: Read) -> Slots {
             Err(SlotUnusable { url, source }) => {
                 let why = format!(
                     "{source}. Nothing depends on it, the newest slot suffices: restore it from a \
-                     copy of the store, or leave it until it is pruned"
+                     copy of the store, or delete it; pruning does so in time, unless it is a savepoint"
                 );
                 damaged.insert(id, Trouble { url, why });
             }

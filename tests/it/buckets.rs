@@ -5,19 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clap::Parser;
 use lineage::clock::{Clock, EpochMillis, SystemClock};
-use lineage::config::Settings;
-use lineage::config::args::{Cli, Command};
-use lineage::jobs::JobError;
-use lineage::jobs::lineage::{Environment, run};
-use lineage::runtime::health::Health;
-use lineage::runtime::progress::Progress;
-use lineage::runtime::retry::Patience;
-use tokio::sync::watch;
 
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, LONG, Root, Storage, Topic, kafka, wait_for};
+use crate::harness::{Archive, InProcess, LONG, Root, Storage, Topic, in_process, wait_for};
 
 /// The wall time is what the test says; all else is real.
 struct TurnedClock {
@@ -46,36 +37,10 @@ fn millis(rfc3339: &str) -> i64 {
         .timestamp_millis()
 }
 
-fn settings(archive: &Archive, topic: &Topic, interval: &str) -> Settings {
-    let flag = |root: Root| format!("--{}", root.setting().to_lowercase().replace('_', "-"));
-    let mut args = vec!["lineage".to_owned(), "run".to_owned()];
-    for root in Root::ALL {
-        args.extend([flag(root), archive.url(root)]);
-    }
-    let others = [
-        ("--kafka-bootstrap-servers", kafka::servers()),
-        ("--kafka-topic", topic.name.clone()),
-        ("--kafka-group-id", topic.name.clone()),
-        ("--checkpoint-interval", interval.to_owned()),
-        ("--parallelism", "1".to_owned()),
-    ];
-    args.extend(
-        others
-            .into_iter()
-            .flat_map(|(flag, value)| [flag.to_owned(), value]),
-    );
-    match Cli::try_parse_from(args).unwrap().command {
-        Command::Run(run) => Settings::try_from(*run).unwrap(),
-        other => panic!("{other:?}"),
-    }
-}
-
 /// The job in a thread of this process, with a clock that the test turns.
 struct Turned {
     clock: Arc<TurnedClock>,
-    progress: Arc<Progress>,
-    stop: watch::Sender<bool>,
-    job: std::thread::JoinHandle<Result<(), JobError>>,
+    job: InProcess,
 }
 
 impl Turned {
@@ -84,26 +49,11 @@ impl Turned {
             wall: AtomicI64::new(millis(wall)),
             real: SystemClock::new(),
         });
-        let progress = Arc::new(Progress::default());
-        let (stop, stopped) = watch::channel(false);
-        let environment = Environment {
-            patience: Patience {
-                clock: clock.clone(),
-                health: Arc::new(Health::default()),
-            },
-            progress: progress.clone(),
-            stop: stopped,
-        };
-        let settings = settings(archive, topic, interval);
-        let job = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(run(&settings, environment))
-        });
+        let flags = ["--checkpoint-interval", interval, "--parallelism", "1"];
+        let settings = in_process::settings(archive, topic, &flags);
         Self {
+            job: InProcess::start_with(settings, clock.clone()),
             clock,
-            progress,
-            stop,
-            job,
         }
     }
 
@@ -112,15 +62,11 @@ impl Turned {
     }
 
     fn wait_until_consumed(&self, count: u64) {
-        wait_for(&format!("{count} rows"), LONG, || {
-            assert!(!self.job.is_finished(), "the job has ended");
-            (self.progress.consumed() == count).then_some(())
-        });
+        self.job.wait_until_consumed(count);
     }
 
     fn stop(self) {
-        self.stop.send_replace(true);
-        self.job.join().unwrap().unwrap();
+        self.job.terminate().unwrap();
     }
 }
 

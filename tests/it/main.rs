@@ -10,6 +10,7 @@
 )]
 
 mod buckets;
+mod control;
 mod damaged;
 mod disk;
 mod exactly_once;

@@ -22,6 +22,8 @@ fn coordinator() -> Coordinator {
     let owner = Owner {
         topic_id: None,
         begins: BTreeMap::new(),
+        savepoints: BTreeSet::from([CheckpointId(2)]),
+        origin: None,
         job: start.job.clone(),
         generation: start.generation,
         nonce: start.nonce.clone(),
@@ -37,6 +39,7 @@ fn ack(subtask: u32, checkpoint: u64, next_offset: i64) -> Ack {
         checkpoint: CheckpointId(checkpoint),
         next_offsets: vec![(split(subtask as i32), NextOffset(next_offset))],
         files: Vec::new(),
+        times: AckTimes::default(),
     }
 }
 
@@ -174,4 +177,71 @@ fn a_split_that_was_discovered_is_in_the_next_slot_even_without_a_record() {
     let slot = c.ack(ack(1, 5, 22), EpochMillis(0)).unwrap().unwrap();
     let offsets: Vec<_> = slot.next_offsets.iter().map(|o| o.next_offset.0).collect();
     assert_eq!(offsets, [11, 22, 3]);
+}
+
+/// Takes the checkpoint that is due to its end, and returns its slot.
+fn take(c: &mut Coordinator, now: Duration) -> Slot {
+    let id = c.tick(now).expect("a barrier is due").id;
+    c.ack(ack(0, id.0, 100), EpochMillis(0)).unwrap();
+    let slot = c.ack(ack(1, id.0, 100), EpochMillis(0)).unwrap().unwrap();
+    c.slot_confirmed().unwrap();
+    c.finalized(now).unwrap();
+    slot
+}
+
+fn numbers(ids: &BTreeSet<CheckpointId>) -> Vec<u64> {
+    ids.iter().map(|id| id.0).collect()
+}
+
+#[test]
+fn a_checkpoint_that_is_asked_for_is_taken_at_once_and_the_rhythm_goes_on_from_it() {
+    let mut c = coordinator();
+    assert_eq!(c.tick(seconds(1)), None);
+    c.request(Request::Checkpoint);
+    let slot = take(&mut c, seconds(1));
+    assert!(!slot.is_savepoint());
+    assert_eq!(c.tick(seconds(60)), None);
+    assert_eq!(c.tick(seconds(61)).unwrap().id, CheckpointId(6));
+}
+
+#[test]
+fn a_savepoint_is_named_by_its_own_slot_and_by_all_that_follow() {
+    let mut c = coordinator();
+    c.request(Request::Savepoint);
+    let savepoint = take(&mut c, seconds(1));
+    assert!(savepoint.is_savepoint());
+    assert_eq!(numbers(&savepoint.savepoints), [2, 5]);
+    let next = take(&mut c, seconds(100));
+    assert!(!next.is_savepoint());
+    assert_eq!(numbers(&next.savepoints), [2, 5]);
+    assert_eq!(numbers(c.savepoints()), [2, 5]);
+}
+
+#[test]
+fn a_savepoint_that_is_asked_for_during_a_checkpoint_is_the_next_one() {
+    let mut c = coordinator();
+    c.tick(seconds(60)).unwrap();
+    c.request(Request::Savepoint);
+    c.request(Request::Checkpoint);
+    for subtask in 0..2 {
+        c.ack(ack(subtask, 5, 100), EpochMillis(0)).unwrap();
+    }
+    c.slot_confirmed().unwrap();
+    c.finalized(seconds(61)).unwrap();
+    let slot = take(&mut c, seconds(61));
+    assert_eq!((slot.id, slot.is_savepoint()), (CheckpointId(6), true));
+    assert_eq!(c.tick(seconds(62)), None, "one checkpoint serves all");
+}
+
+#[test]
+fn a_savepoint_with_a_stop_is_the_last_checkpoint() {
+    let mut c = coordinator();
+    c.request(Request::Savepoint);
+    c.stop();
+    assert!(c.tick(seconds(1)).unwrap().last);
+    c.ack(ack(0, 5, 100), EpochMillis(0)).unwrap();
+    let slot = c.ack(ack(1, 5, 100), EpochMillis(0)).unwrap().unwrap();
+    assert!(slot.is_savepoint());
+    c.slot_confirmed().unwrap();
+    assert!(c.finalized(seconds(1)).unwrap().last);
 }

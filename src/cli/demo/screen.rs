@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Folder;
 use crate::ids::CheckpointId;
-use crate::jobs::lineage::Environment;
+use crate::jobs::Supervisor;
 
 pub struct Screen {
     lines: MultiProgress,
@@ -48,9 +48,13 @@ impl Screen {
         }
     }
 
-    pub fn show(&self, produced: u64, env: &Environment) {
-        let durable = env.progress.durable();
-        let consumed = env.progress.consumed();
+    pub fn show(&self, produced: u64, supervisor: &Supervisor) {
+        let progress = supervisor.progress();
+        let (durable, last) = {
+            let checkpoints = progress.checkpoints();
+            (checkpoints.total, checkpoints.newest.front().cloned())
+        };
+        let consumed = progress.consumed();
         let seconds = self.started.elapsed().as_secs();
         let lag = produced.saturating_sub(consumed);
         let waiting = consumed.saturating_sub(durable.rows + durable.dropped);
@@ -60,11 +64,11 @@ impl Screen {
             "{} records in {} files; {waiting} wait for the next checkpoint, lag {lag}",
             durable.rows, durable.files
         );
-        if env.patience.health.degraded() {
+        if supervisor.health().degraded() {
             archived.push_str("  DEGRADED");
         }
         self.archived.set_message(archived);
-        let Some(last) = durable.last else {
+        let Some(last) = last else {
             self.checkpoint.set_message("none yet");
             return;
         };
@@ -75,7 +79,7 @@ impl Screen {
                 if self.lines.is_hidden() {
                     println!(
                         "chk-{}: {} records in {} files; produced {produced}, lag {lag}",
-                        last.id, last.rows, last.files
+                        last.id, last.contents.rows, last.contents.files
                     );
                 }
                 Instant::now()
@@ -84,10 +88,10 @@ impl Screen {
         self.checkpoint.set_message(format!(
             "chk-{}: {} records, {} files, {}, took {} ms, {} s ago",
             last.id,
-            last.rows,
-            last.files,
-            ByteSize(last.bytes),
-            last.duration.as_millis(),
+            last.contents.rows,
+            last.contents.files,
+            ByteSize(last.contents.bytes),
+            last.phases.total().as_millis(),
             at.elapsed().as_secs()
         ));
     }

@@ -46,11 +46,6 @@ impl KafkaBatch {
         self.entries.push(entry);
     }
 
-    /// Bytes of all keys and values.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub fn origins(&self) -> impl Iterator<Item = Origin> {
         self.entries.iter().map(|entry| entry.origin)
     }
@@ -59,6 +54,10 @@ impl KafkaBatch {
 impl RawBatch for KafkaBatch {
     fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     fn record(&self, index: usize) -> Record<'_> {

@@ -60,6 +60,23 @@ impl MessageQueue {
         true
     }
 
+    /// Where a partition ends, as the last fetch has told; a look into the client's memory, no
+    /// request. `None` before the first fetch.
+    pub fn end(&self, topic: &str, partition: i32) -> Option<i64> {
+        let topic = CString::new(topic).ok()?;
+        let (mut low, mut high) = (0, 0);
+        // SAFETY: the client is alive, `topic` ends with a zero and is copied where it is kept, and
+        // both numbers are written to before the call returns, under librdkafka's own lock.
+        let error = unsafe {
+            let client = self.consumer.client().native_ptr();
+            let (low, high) = (&mut low, &mut high);
+            rd::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, low, high)
+        };
+        let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        // Below 0 it stands for 'not known'.
+        (error == ok && high >= 0).then_some(high)
+    }
+
     /// Up to `most` messages; fewer when `timeout` has passed.
     pub fn consume(&self, timeout: Duration, most: usize) -> Messages {
         let mut messages: Vec<*mut rd::rd_kafka_message_t> = vec![ptr::null_mut(); most];

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -19,6 +19,7 @@ use super::native::{KafkaConsumer, MessageQueue, Messages};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
+use crate::runtime::progress::subtask::Position;
 use crate::source::reread::Reread;
 use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
 
@@ -41,6 +42,8 @@ pub struct KafkaReader {
     call: usize,
     /// Records and bytes of the last batch: the next one is much the same.
     last: (usize, usize),
+    /// Time that calls have waited for messages.
+    waited: Duration,
 }
 
 struct SplitState {
@@ -86,6 +89,7 @@ impl KafkaReader {
             states: Vec::new(),
             call: SMALLEST_CALL,
             last: (0, 0),
+            waited: Duration::ZERO,
         })
     }
 
@@ -251,19 +255,23 @@ impl SourceReader for KafkaReader {
         self.serve_events()?;
         let mut batch = KafkaBatch::with_capacity(self.last.0, self.last.1);
         let mut timeout = timeout;
-        while batch.len() < BATCH && batch.size() < BATCH_BYTES {
+        while batch.len() < BATCH && batch.bytes() < BATCH_BYTES {
+            let begin = Instant::now();
             let messages = self.queue.consume(timeout, self.call);
-            let before = batch.size();
+            if !timeout.is_zero() {
+                self.waited += begin.elapsed();
+            }
+            let before = batch.bytes();
             self.take(&messages, &mut batch)?;
             if messages.len() < self.call {
                 break;
             }
             // Large messages are taken a few at a time.
-            let average = (batch.size() - before) / self.call + 1;
+            let average = (batch.bytes() - before) / self.call + 1;
             self.call = (BATCH_BYTES / average).clamp(SMALLEST_CALL, LARGEST_CALL);
             timeout = Duration::ZERO;
         }
-        self.last = (batch.len(), batch.size());
+        self.last = (batch.len(), batch.bytes());
         self.finish_rereading()?;
         if !batch.is_empty() {
             self.recovered(batch.origins().map(|origin| origin.split));
@@ -307,6 +315,24 @@ impl SourceReader for KafkaReader {
     fn positions(&self) -> Vec<(Split, NextOffset)> {
         let positions = self.states.iter().map(|state| state.position);
         self.splits.iter().cloned().zip(positions).collect()
+    }
+
+    fn places(&self) -> Vec<Position> {
+        let places = self.splits.iter().zip(&self.states);
+        places
+            .map(|(split, state)| Position {
+                split: split.clone(),
+                consumed: state.position,
+                end: self
+                    .queue
+                    .end(&split.topic, split.partition)
+                    .map(NextOffset),
+            })
+            .collect()
+    }
+
+    fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn rereading(&self) -> bool {

@@ -87,24 +87,41 @@ impl LocalStore {
     }
 
     fn put_if_absent_blocking(&self, key: &Key, body: &[u8]) -> Result<Put, StoreError> {
+        self.put_hidden(key, body, |hidden, path| {
+            let put = match fs::hard_link(hidden, path) {
+                Ok(()) => Put::Created,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Put::Exists,
+                Err(e) => return Err(e),
+            };
+            fs::remove_file(hidden)?;
+            Ok(put)
+        })
+    }
+
+    fn put_blocking(&self, key: &Key, body: &[u8]) -> Result<(), StoreError> {
+        self.put_hidden(key, body, |hidden, path| fs::rename(hidden, path))
+    }
+
+    /// Writes a hidden file and syncs it; `name` gives it its name.
+    fn put_hidden<T>(
+        &self,
+        key: &Key,
+        body: &[u8],
+        name: impl Fn(&Path, &Path) -> io::Result<T>,
+    ) -> Result<T, StoreError> {
         let path = self.path(key);
         let hidden = self
             .root
             .join(format!("{UNLINKED}{}", uuid::Uuid::new_v4().simple()));
-        let put = || -> io::Result<Put> {
+        let put = || -> io::Result<T> {
             let folder = parent(&path)?;
             create_folder(folder)?;
             let mut file = File::create_new(&hidden)?;
             file.write_all(body)?;
             file.sync_all()?;
-            let put = match fs::hard_link(&hidden, &path) {
-                Ok(()) => Put::Created,
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Put::Exists,
-                Err(e) => return Err(e),
-            };
-            fs::remove_file(&hidden)?;
+            let named = name(&hidden, &path)?;
             sync_folder(folder)?;
-            Ok(put)
+            Ok(named)
         };
         put().map_err(|e| {
             // Of a failed try nothing shall stay; that it cannot be removed is no further error.
@@ -123,6 +140,12 @@ impl Objects for LocalStore {
     async fn put_if_absent(&self, key: &Key, body: Bytes) -> Result<Put, StoreError> {
         let key = key.clone();
         self.blocking(move |store| store.put_if_absent_blocking(&key, &body))
+            .await
+    }
+
+    async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.blocking(move |store| store.put_blocking(&key, &body))
             .await
     }
 

@@ -232,6 +232,11 @@ impl Objects for S3Store {
         }
     }
 
+    async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        let put = self.client.put(&self.path(key), body.into()).await;
+        put.map(drop).map_err(|e| self.error("writing", &key.0, e))
+    }
+
     async fn get(&self, key: &Key) -> Result<Bytes, StoreError> {
         let failed = |e| self.error(READING, &key.0, e);
         let found = self.client.get(&self.path(key)).await.map_err(failed)?;

@@ -180,6 +180,14 @@ impl Archive {
         }
     }
 
+    /// Where savepoints of this archive go; no root of the job.
+    pub fn savepoints(&self) -> String {
+        match self.storage {
+            Storage::S3 => format!("s3://{}/{}/savepoints", s3_bucket(), self.prefix),
+            Storage::Local => format!("file://{}", self.folder.path().join("savepoints").display()),
+        }
+    }
+
     fn path(&self, root: Root) -> PathBuf {
         self.folder.path().join(root.folder())
     }

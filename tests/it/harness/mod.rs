@@ -1,6 +1,7 @@
 //! What the tests stand on: servers, topics with known records, archives, the process under test.
 
 pub mod archive;
+pub mod in_process;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub use archive::{Archive, Root, Storage};
+pub use in_process::InProcess;
 pub use kafka::Topic;
 pub use process::{Lineage, looking, looking_with};
 

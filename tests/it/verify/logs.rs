@@ -29,7 +29,7 @@ fn the_checkpoint_log_is_listed_and_shown_when_nothing_runs() {
         assert_eq!(output.status.code(), Some(2));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(
-            said.contains("slot 9 is not in the log, which holds 0 to 5"),
+            said.contains("slot 9 is not in the log, whose slots are between 0 and 5"),
             "{said}"
         );
 

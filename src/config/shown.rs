@@ -1,0 +1,112 @@
+//! Settings as they are shown to people: names and values, without anything secret.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::Settings;
+use super::location::Location;
+
+/// In place of a value that may be a secret.
+const HIDDEN: &str = "******";
+
+impl Settings {
+    /// Bytes of the whole memory budget.
+    pub fn memory_budget(&self) -> usize {
+        self.file_memory + self.queue_memory()
+    }
+
+    /// Bytes of it that the consumers' queues may take.
+    pub fn queue_memory(&self) -> usize {
+        self.kafka.queue_memory * self.parallelism as usize
+    }
+
+    /// By the names of the environment variables. Credentials are not among them.
+    pub fn shown(&self) -> BTreeMap<String, String> {
+        let properties = self.kafka.properties.iter().map(|(key, value)| {
+            let value = if is_harmless(key) { value } else { HIDDEN };
+            format!("{key}={value}")
+        });
+        let properties: Vec<_> = properties.collect();
+        let location = |location: &Option<Location>| match location {
+            Some(location) => location.to_string(),
+            None => String::new(),
+        };
+        let rhythm = &self.rhythm;
+        let s3 = &self.s3;
+        let all = [
+            (
+                "KAFKA_BOOTSTRAP_SERVERS",
+                self.kafka.bootstrap_servers.clone(),
+            ),
+            ("KAFKA_TOPIC", self.topic.clone()),
+            ("KAFKA_GROUP_ID", self.kafka.group_id.clone()),
+            ("KAFKA_PROPERTIES", properties.join("\n")),
+            (
+                "PARTITION_DISCOVERY_INTERVAL",
+                time(self.discovery_interval),
+            ),
+            ("OUTPUT_PATH", self.paths.output.to_string()),
+            (
+                "WRITE_AHEAD_COMMIT_LOG_PATH",
+                self.paths.commit_log.to_string(),
+            ),
+            ("DROPPED_PATH", self.paths.dropped.to_string()),
+            ("CHECKPOINTS_PATH", self.paths.checkpoints.to_string()),
+            ("SAVEPOINTS_PATH", self.savepoints.to_string()),
+            ("FROM_SAVEPOINT", location(&self.from_savepoint)),
+            ("CHECKPOINT_INTERVAL", time(rhythm.interval)),
+            ("CHECKPOINT_MIN_PAUSE", time(rhythm.min_pause)),
+            ("CHECKPOINT_TIMEOUT", time(rhythm.timeout)),
+            ("STOP_TIMEOUT", time(self.stop_timeout)),
+            ("PARALLELISM", self.parallelism.to_string()),
+            ("AVRO_SCHEMA", self.schema.name().to_owned()),
+            ("MAX_FILE_SIZE", size(self.max_file_size)),
+            (
+                "PARQUET_COMPRESSION",
+                format!("{:?}", self.compression).to_lowercase(),
+            ),
+            ("MEMORY_BUDGET", size(self.memory_budget())),
+            ("BOUNDED", self.bounded.to_string()),
+            ("ALLOW_LOST_OFFSETS", self.allow_lost_offsets.to_string()),
+            ("REREAD_LOST_FILES", self.reread_lost_files.to_string()),
+            (
+                "AWS_ENDPOINT_URL",
+                s3.endpoint.as_deref().map(without_user).unwrap_or_default(),
+            ),
+            ("AWS_REGION", s3.region.clone()),
+        ];
+        let set = all.into_iter().filter(|(_, value)| !value.is_empty());
+        set.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// Whether a property of librdkafka is known to hold no secret: all that has to do with who one is
+/// may hold one.
+fn is_harmless(key: &str) -> bool {
+    let telling = [
+        "sasl", "ssl", "pass", "secret", "token", "key", "jaas", "oauth", "cred",
+    ];
+    let key = key.to_lowercase();
+    !telling.iter().any(|part| key.contains(part))
+}
+
+fn without_user(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else {
+        return HIDDEN.to_owned();
+    };
+    // Fails only for URLs that have no user.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string().trim_end_matches('/').to_owned()
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn size(bytes: usize) -> String {
+    ByteSize(bytes as u64).to_string()
+}

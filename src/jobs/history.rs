@@ -1,0 +1,326 @@
+//! What stays of a job's starts when their processes are gone: `history/generation-000007.json` below
+//! the checkpoint log, one small object for each generation.
+//!
+//! For people only, and no part of the protocol: nothing reads it to decide anything, and a failure to
+//! write it is tried again with the next write and harms nobody. A start that was refused before it
+//! had a generation is noted under the one that it has tried to take; the start that takes it carries
+//! its causes on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::view::{ExceptionView, StartView};
+use crate::ids::{Generation, JobId};
+use crate::runtime::retry::with_causes;
+use crate::store::{Key, Objects, StoreError};
+
+const FOLDER: &str = "history";
+/// Starts that are shown.
+const READ: usize = 20;
+/// Starts that are kept in the store.
+const KEPT: usize = 100;
+/// Exceptions of one start that are kept: its first and its last ones tell most.
+const MOST_EXCEPTIONS: usize = 20;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    pub at: i64,
+    pub concern: String,
+    pub message: String,
+}
+
+/// One start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    generation: Generation,
+    job: Option<JobId>,
+    started_at: i64,
+    ended_at: Option<i64>,
+    ended: Option<String>,
+    exceptions: Vec<Exception>,
+}
+
+/// The start of this process that is under way, or was last.
+#[derive(Debug, Clone, Default)]
+struct Current {
+    /// `None` until it has one, or has tried to take one.
+    generation: Option<Generation>,
+    job: Option<JobId>,
+    started_at: i64,
+    ended_at: Option<i64>,
+    ended: Option<String>,
+    exceptions: Vec<Exception>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: Option<Arc<dyn Objects>>,
+    current: Current,
+    /// By generation: what earlier starts have left, of this process and of others.
+    past: BTreeMap<Generation, Record>,
+    was_read: bool,
+}
+
+#[derive(Default)]
+pub struct History {
+    state: Mutex<State>,
+    /// One write after the other, so that the last one says most.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl History {
+    /// A start begins; the one before it is history.
+    pub fn begin(&self, now: i64) {
+        let mut state = self.lock();
+        let current = Current {
+            started_at: now,
+            ..Current::default()
+        };
+        let before = std::mem::replace(&mut state.current, current);
+        if let Some(record) = before.record() {
+            state.past.insert(record.generation, record);
+        }
+    }
+
+    /// Where it is kept, below the root of the checkpoint log.
+    pub fn open(&self, objects: Arc<dyn Objects>) {
+        self.lock().objects = Some(objects);
+    }
+
+    pub fn started(&self, generation: Generation, job: JobId) {
+        let mut state = self.lock();
+        state.current.generation = Some(generation);
+        state.current.job = Some(job);
+    }
+
+    /// The start has failed before it had a generation, and tried to take this one.
+    pub fn tried(&self, generation: Generation) {
+        self.lock().current.generation.get_or_insert(generation);
+    }
+
+    pub fn exception(&self, at: i64, concern: String, message: String) {
+        let exceptions = &mut self.lock().current.exceptions;
+        if exceptions.len() == MOST_EXCEPTIONS {
+            exceptions.remove(MOST_EXCEPTIONS / 2);
+        }
+        exceptions.push(Exception {
+            at,
+            concern,
+            message,
+        });
+    }
+
+    pub fn ended(&self, at: i64, how: String) {
+        let current = &mut self.lock().current;
+        current.ended_at = Some(at);
+        current.ended = Some(how);
+    }
+
+    /// Reads what is there, the first time, and writes what is known now.
+    pub async fn write(&self) {
+        let _turn = self.writing.lock().await;
+        if let Err(error) = self.try_write().await {
+            tracing::debug!(error = with_causes(&error), "the history is not written");
+        }
+    }
+
+    async fn try_write(&self) -> Result<(), StoreError> {
+        let Some(objects) = self.lock().objects.clone() else {
+            return Ok(());
+        };
+        if !self.lock().was_read {
+            let past = read(&*objects).await?;
+            let mut state = self.lock();
+            for record in past {
+                state.past.entry(record.generation).or_insert(record);
+            }
+            state.was_read = true;
+        }
+        let Some(record) = self.lock().take_over() else {
+            return Ok(());
+        };
+        let body = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        objects
+            .put(&key(record.generation), Bytes::from(body))
+            .await
+    }
+
+    /// Starts, the newest first.
+    pub fn starts(&self) -> Vec<StartView> {
+        let state = self.lock();
+        let current = state.current.record();
+        let past = state.past.values().rev().cloned();
+        let all = current.into_iter().chain(past).take(READ);
+        all.map(|record| StartView {
+            generation: record.generation,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            ended: record.ended,
+        })
+        .collect()
+    }
+
+    /// Exceptions of all starts, the newest first.
+    pub fn exceptions(&self) -> Vec<ExceptionView> {
+        let state = self.lock();
+        let current = &state.current;
+        let current = (current.generation, &current.exceptions);
+        let past = state.past.values();
+        let past = past.map(|record| (Some(record.generation), &record.exceptions));
+        let mut all = Vec::new();
+        for (generation, exceptions) in past.chain([current]) {
+            all.extend(exceptions.iter().map(|exception| ExceptionView {
+                at: exception.at,
+                generation,
+                concern: exception.concern.clone(),
+                message: exception.message.clone(),
+            }));
+        }
+        all.sort_by_key(|exception| std::cmp::Reverse(exception.at));
+        all.truncate(KEPT);
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whole enough after every statement above, also if a thread died in between.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The record to be written. A start that has failed on the way to the same generation gives its
+    /// exceptions to it.
+    fn take_over(&mut self) -> Option<Record> {
+        let generation = self.current.generation?;
+        if let Some(failed) = self.past.remove(&generation) {
+            let mut exceptions = failed.exceptions;
+            exceptions.append(&mut self.current.exceptions);
+            let surplus = exceptions.len().saturating_sub(MOST_EXCEPTIONS);
+            self.current.exceptions = exceptions.split_off(surplus);
+        }
+        self.current.record()
+    }
+}
+
+impl Current {
+    fn record(&self) -> Option<Record> {
+        Some(Record {
+            generation: self.generation?,
+            job: self.job.clone(),
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            ended: self.ended.clone(),
+            exceptions: self.exceptions.clone(),
+        })
+    }
+}
+
+fn key(generation: Generation) -> Key {
+    Key::new(format!("{FOLDER}/generation-{:06}.json", generation.0))
+}
+
+fn generation(name: &str) -> Option<Generation> {
+    let number = name.strip_prefix("generation-")?.strip_suffix(".json")?;
+    number.parse().ok().map(Generation)
+}
+
+/// The newest records; what is no record is passed over. Removes what is older than all that is kept.
+async fn read(objects: &dyn Objects) -> Result<Vec<Record>, StoreError> {
+    let names = objects.list(FOLDER, "generation-").await?;
+    let mut generations: Vec<_> = names.iter().filter_map(|name| generation(name)).collect();
+    generations.sort_unstable();
+    let surplus = generations.len().saturating_sub(KEPT);
+    for old in generations.drain(..surplus) {
+        objects.delete(&key(old)).await?;
+    }
+    let mut records = Vec::new();
+    for generation in generations.into_iter().rev().take(READ) {
+        let body = match objects.get(&key(generation)).await {
+            Err(StoreError::NotFound { .. }) => continue,
+            body => body?,
+        };
+        match serde_json::from_slice::<Record>(&body) {
+            Ok(record) if record.generation == generation => records.push(record),
+            _ => tracing::debug!(generation = generation.0, "no record of a start"),
+        }
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::local::LocalStore;
+
+    fn history(folder: &tempfile::TempDir) -> History {
+        let history = History::default();
+        history.begin(100);
+        history.open(Arc::new(LocalStore::open(folder.path()).unwrap()));
+        history
+    }
+
+    fn ended(history: &History) -> Vec<(u64, Option<String>)> {
+        let starts = history.starts().into_iter();
+        starts.map(|s| (s.generation.0, s.ended)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_start_is_read_by_the_next_and_one_that_was_killed_has_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = history(&folder);
+        first.started(Generation(1), JobId::random());
+        first.write().await;
+
+        let second = history(&folder);
+        second.started(Generation(2), JobId::random());
+        second.exception(200, "subtask 0".into(), "it broke".into());
+        second.ended(201, "failed: it broke".into());
+        second.write().await;
+
+        let third = history(&folder);
+        third.write().await;
+        let failed = Some("failed: it broke".to_owned());
+        assert_eq!(ended(&third), [(2, failed), (1, None)]);
+        let exceptions = third.exceptions();
+        assert_eq!(exceptions.len(), 1);
+        assert_eq!(exceptions[0].generation, Some(Generation(2)));
+    }
+
+    #[tokio::test]
+    async fn the_cause_of_a_refused_start_is_carried_on_by_who_takes_its_generation() {
+        let folder = tempfile::tempdir().unwrap();
+        for at in [1, 2] {
+            let refused = history(&folder);
+            refused.tried(Generation(5));
+            refused.exception(at, "recovery".into(), format!("refused {at}"));
+            refused.ended(at, "failed".into());
+            refused.write().await;
+        }
+        let next = history(&folder);
+        next.started(Generation(5), JobId::random());
+        next.write().await;
+        assert_eq!(ended(&next), [(5, None)]);
+        let after = history(&folder);
+        after.write().await;
+        let messages: Vec<_> = after.exceptions().into_iter().map(|e| e.message).collect();
+        assert_eq!(messages, ["refused 2", "refused 1"]);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_kept_than_somebody_looks_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        for generation in 1..=KEPT as u64 + 5 {
+            let body = Bytes::from("{}");
+            store.put(&key(Generation(generation)), body).await.unwrap();
+        }
+        history(&folder).write().await;
+        let names = store.list(FOLDER, "").await.unwrap();
+        assert_eq!(names.len(), KEPT);
+        assert!(!names.contains(&"generation-000005.json".to_owned()));
+        assert!(history(&folder).starts().is_empty(), "none is a record");
+    }
+}

@@ -1,0 +1,76 @@
+//! Complete checkpoints of earlier starts, as far as the checkpoint log goes back. Read once, beside
+//! the job, for people only.
+
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+
+use super::Supervisor;
+use super::collect::HISTORY;
+use crate::checkpoint::slot::{Slot, SlotKind};
+use crate::ids::CheckpointId;
+use crate::jobs::view::{CheckpointState, CheckpointView};
+use crate::runtime::progress::checkpoints::Contents;
+use crate::store::{Objects, StoreError};
+
+/// Slots that are read at once.
+const CONCURRENCY: usize = 8;
+/// Before the log is read again, when that has failed.
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Supervisor {
+    /// Reads what is there up to the start record `newest`.
+    pub(super) async fn read_the_log(&self, newest: CheckpointId) {
+        let stores = self.lock().stores.clone();
+        let Some(stores) = stores.filter(|_| self.lock().of_the_log.is_empty()) else {
+            return;
+        };
+        loop {
+            match read(&*stores.checkpoints, newest).await {
+                Ok(checkpoints) => {
+                    self.lock().of_the_log = checkpoints;
+                    return;
+                }
+                // Who waits for the store is said elsewhere.
+                Err(error) => tracing::debug!(%error, "earlier checkpoints are not known"),
+            }
+            self.clock.sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The newest first. Slots that cannot be read, or are pruned meanwhile, are left out.
+async fn read(log: &dyn Objects, newest: CheckpointId) -> Result<Vec<CheckpointView>, StoreError> {
+    let names = log.list("", "chk-").await?;
+    let ids = names
+        .iter()
+        .filter_map(|name| CheckpointId::from_folder(name));
+    let mut ids: Vec<_> = ids.filter(|id| *id <= newest).collect();
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.truncate(HISTORY);
+    let slots = stream::iter(ids).map(|id| read_one(log, id));
+    let slots: Vec<_> = slots.buffered(CONCURRENCY).collect().await;
+    Ok(slots.into_iter().flatten().collect())
+}
+
+async fn read_one(log: &dyn Objects, id: CheckpointId) -> Option<CheckpointView> {
+    let key = Slot::key(id);
+    let slot = Slot::from_bytes(id, &log.get(&key).await.ok()?).ok()?;
+    let contents = Contents::of(&slot.pending);
+    (slot.kind == SlotKind::Checkpoint).then(|| CheckpointView {
+        id,
+        state: CheckpointState::Completed,
+        generation: slot.generation,
+        is_savepoint: slot.is_savepoint(),
+        late: false,
+        triggered_at: None,
+        completed_at: Some(slot.written_at),
+        phases: None,
+        files: contents.files,
+        rows: contents.rows,
+        dropped: contents.dropped,
+        bytes: contents.bytes,
+        acks: Vec::new(),
+        location: Some(log.url(&key)),
+    })
+}
