@@ -14,6 +14,7 @@
 //! - [`jobs`] wires one job; [`runtime`] drives its subtasks.
 //! - [`checkpoint`] is the protocol, [`recovery`] what a start does with what it finds.
 //! - [`verify`] proves from the outside what an archive holds.
+//! - [`rest`] shows a job to people and to Flink's tools, and takes their requests.
 //! - [`config`] and [`cli`] are what a person meets.
 
 pub mod checkpoint;
@@ -27,6 +28,7 @@ pub mod jobs;
 mod mutants;
 mod offset_set;
 pub mod recovery;
+pub mod rest;
 pub mod runtime;
 #[cfg(test)]
 mod simulation;

@@ -177,6 +177,7 @@ fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
         bounded: false,
         allow_lost_offsets: false,
         reread_lost_files: false,
+        rest: None,
     })
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bound::Bound;
 use super::location::Location;
+use crate::rest::settings::Token;
 use crate::sink::parquet::Compression;
 
 #[derive(Debug, Parser)]
@@ -137,6 +138,36 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub s3: S3Args,
+
+    #[command(flatten)]
+    pub rest: RestArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RestArgs {
+    /// Whether there is a control plane: the REST API and the page
+    #[arg(long, env = "REST_ENABLED", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    pub rest_enabled: bool,
+
+    /// Address that the control plane listens on; 0.0.0.0 for all
+    #[arg(long, env = "REST_ADDRESS", default_value = "127.0.0.1")]
+    pub rest_address: String,
+
+    /// Port of the control plane; 0 for any that is free
+    #[arg(long, env = "REST_PORT", default_value = "8081")]
+    pub rest_port: u16,
+
+    /// Token that clients have to send as `Authorization: Bearer TOKEN` [default: none is asked for]
+    #[arg(long, env = "REST_TOKEN", hide_env_values = true)]
+    pub rest_token: Option<Token>,
+
+    /// File with that token
+    #[arg(long, env = "REST_TOKEN_FILE")]
+    pub rest_token_file: Option<PathBuf>,
+
+    /// Refuse everything that changes the job
+    #[arg(long, env = "REST_READ_ONLY")]
+    pub rest_read_only: bool,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use super::DEFAULT_SCHEMA;
 use super::args::{ArchiveArgs, BrokerArgs, PathArgs, RunArgs, S3Args};
 use super::location::Location;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
+use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
 use crate::sink::parquet::Compression;
 use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub bounded: bool,
     pub allow_lost_offsets: bool,
     pub reread_lost_files: bool,
+    /// None: no control plane.
+    pub rest: Option<RestSettings>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +88,8 @@ pub enum SettingsError {
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
     HalfCredentials,
+    #[error(transparent)]
+    Rest(#[from] RestSettingsError),
     #[error("AWS_ENDPOINT_URL: '{0}' is not a URL such as http://minio:9000")]
     Endpoint(String),
 }
@@ -131,6 +136,7 @@ impl TryFrom<RunArgs> for Settings {
             bounded: args.bounded,
             allow_lost_offsets: args.allow_lost_offsets,
             reread_lost_files: args.reread_lost_files,
+            rest: RestSettings::resolve(args.rest)?,
         })
     }
 }
@@ -412,6 +418,16 @@ mod tests {
             (vec!["--max-file-size", "big"], "--max-file-size"),
             (vec!["--memory-budget", "31MiB"], "MEMORY_BUDGET"),
             (vec!["--parallelism", "200"], "MEMORY_BUDGET"),
+            (vec!["--rest-port", "80810"], "--rest-port"),
+            (vec!["--rest-token", ""], "--rest-token"),
+            (
+                vec!["--rest-token-file", "/does/not/exist"],
+                "REST_TOKEN_FILE",
+            ),
+            (
+                vec!["--rest-token", "a", "--rest-token-file", "/b"],
+                "REST_TOKEN_FILE",
+            ),
             (vec!["--unknown"], "--unknown"),
         ] {
             let text = refusal(&flags);

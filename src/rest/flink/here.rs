@@ -1,0 +1,34 @@
+//! The names of this process as a TaskManager.
+
+use std::net::SocketAddr;
+
+use uuid::Uuid;
+
+#[derive(Debug)]
+pub struct Here {
+    /// Where the control plane listens.
+    pub address: SocketAddr,
+    pub host: String,
+    /// Of the form that Flink's have: host, port and six hexadecimal digits.
+    pub task_manager: String,
+}
+
+impl Here {
+    pub fn at(address: SocketAddr) -> Self {
+        let host = if address.ip().is_unspecified() {
+            "localhost".to_owned()
+        } else {
+            address.ip().to_string()
+        };
+        let process = Uuid::new_v4().simple().to_string();
+        Self {
+            task_manager: format!("{host}:{}-{}", address.port(), &process[..6]),
+            address,
+            host,
+        }
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("{}:{}", self.host, self.address.port())
+    }
+}

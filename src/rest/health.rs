@@ -1,0 +1,75 @@
+//! `/healthz`: the process answers. `/readyz`: the job consumes, and its checkpoints complete. Both
+//! with the reason, and without a token.
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use http::StatusCode;
+use serde_json::json;
+
+use super::Shared;
+use super::answer::{self, Answer};
+use crate::jobs::view::{CheckpointState, JobState, JobView};
+
+/// A checkpoint older than so many intervals is no longer recent.
+const INTERVALS: u64 = 3;
+
+pub fn router() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+}
+
+async fn healthz(State(app): State<Shared>) -> Answer {
+    let state = app.control.view().state;
+    answer::ok(json!({"status": "alive", "reason": "the process answers", "job": state}))
+}
+
+async fn readyz(State(app): State<Shared>) -> Answer {
+    match readiness(&app.control.view()) {
+        Ok(reason) => answer::ok(json!({"status": "ready", "reason": reason})),
+        Err(reason) => answer::with_status(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "not ready", "reason": reason}),
+        ),
+    }
+}
+
+/// Why it is ready, or why not.
+fn readiness(view: &JobView) -> Result<String, String> {
+    match view.state {
+        JobState::Running => {}
+        JobState::Created => return Err("the job is starting: recovery is at work".into()),
+        JobState::Stopping => return Err("the job is stopping: a last checkpoint is taken".into()),
+        JobState::Cancelling => return Err("the job is being cancelled".into()),
+        JobState::Finished => return Err("the job was stopped on purpose; resume it".into()),
+        JobState::Canceled => return Err("the job was cancelled on purpose; resume it".into()),
+        JobState::Failed => {
+            let why = view.exceptions.first().map(|e| e.message.as_str());
+            let why = why.unwrap_or("its log says why");
+            return Err(format!("the job has failed: {why}"));
+        }
+    }
+    let complete = view.checkpoints.history.iter();
+    let complete = complete.filter(|one| one.state == CheckpointState::Completed);
+    let newest = complete.filter_map(|one| one.completed_at).max();
+    let running = view.entered.get(&JobState::Running);
+    let start = running.copied().unwrap_or(view.started_at);
+    // A checkpoint of an earlier start says nothing of this one.
+    let (since, what) = match newest {
+        Some(newest) if newest >= start => (newest, "the newest complete checkpoint is of"),
+        _ => (start, "no checkpoint is complete yet, it runs since"),
+    };
+    let age = u64::try_from(view.now - since).unwrap_or(0);
+    let limit = INTERVALS * view.rhythm.interval_ms.max(view.rhythm.min_pause_ms);
+    let mut reason =
+        format!("the job is running; {what} {age} ms ago, {INTERVALS} intervals are {limit} ms");
+    for trouble in view.troubles.values() {
+        reason = format!("{reason}; degraded: {}", trouble.message);
+    }
+    if age <= limit {
+        Ok(reason)
+    } else {
+        Err(reason)
+    }
+}

@@ -1,0 +1,65 @@
+//! The page for people: files in the binary, nothing from any other host.
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::Shared;
+use crate::digest::sha256_hex;
+
+/// Only what this process serves, and nobody may frame it.
+pub const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+
+struct Asset {
+    path: &'static str,
+    content_type: &'static str,
+    body: &'static str,
+}
+
+/// Served without a token: the data that they show is not.
+const ASSETS: &[Asset] = &[Asset {
+    path: "/",
+    content_type: "text/html; charset=utf-8",
+    body: include_str!("page/index.html"),
+}];
+
+pub fn is_asset(path: &str) -> bool {
+    ASSETS.iter().any(|asset| asset.path == path)
+}
+
+pub fn router() -> Router<Shared> {
+    ASSETS.iter().fold(Router::new(), |router, asset| {
+        let tag = format!("\"{}\"", &sha256_hex(asset.body)[..32]);
+        router.route(
+            asset.path,
+            get(async move |headers: HeaderMap| answer(asset, &tag, &headers)),
+        )
+    })
+}
+
+fn answer(asset: &Asset, tag: &str, asked: &HeaderMap) -> Response {
+    let known = asked
+        .get(header::IF_NONE_MATCH)
+        .and_then(|v| v.to_str().ok());
+    let known = known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
+    let mut response = if known {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        Response::new(Body::from(asset.body))
+    };
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(asset.content_type),
+    );
+    // Asked for each time, sent only after a new version of the service was started.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}

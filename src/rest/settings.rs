@@ -1,0 +1,177 @@
+//! Settings of the control plane.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use subtle::ConstantTimeEq;
+
+use crate::config::args::RestArgs;
+
+#[derive(Debug, Clone)]
+pub struct RestSettings {
+    /// Name or address to listen on.
+    pub address: String,
+    pub port: u16,
+    /// None: nobody is asked for one.
+    pub token: Option<Token>,
+    pub read_only: bool,
+    pub limits: Limits,
+    pub rhythm: Rhythm,
+}
+
+/// What one client may use up. The defaults leave room for a few pages and monitors.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes; the longest body of a request that means something has some 200.
+    pub body: usize,
+    /// For an answer to be ready, its request's body included.
+    pub request: Duration,
+    /// For the head of a request to arrive; an idle connection is closed after it.
+    pub head: Duration,
+    /// At the same time; more have to wait.
+    pub connections: usize,
+    /// Of these, event streams; more are refused.
+    pub streams: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 64 * 1024,
+            request: Duration::from_secs(30),
+            head: Duration::from_secs(30),
+            connections: 256,
+            streams: 64,
+        }
+    }
+}
+
+/// How often the job is looked at by itself.
+#[derive(Debug, Clone)]
+pub struct Rhythm {
+    /// For event streams, while there is one.
+    pub events: Duration,
+    /// For the history and for rates.
+    pub history: Duration,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            events: Duration::from_secs(1),
+            history: Duration::from_secs(5),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RestSettingsError {
+    #[error("both REST_TOKEN and REST_TOKEN_FILE are set: set one")]
+    TwoTokens,
+    #[error("REST_TOKEN_FILE: {path} cannot be read: {source}")]
+    TokenFile {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("REST_TOKEN_FILE: {path}: {reason}")]
+    BadToken { path: PathBuf, reason: &'static str },
+    #[error("REST_ADDRESS is empty: give 127.0.0.1, or 0.0.0.0 for all addresses")]
+    NoAddress,
+}
+
+impl RestSettings {
+    /// `None` if there is to be no control plane.
+    ///
+    /// # Errors
+    /// If the token is given twice, or its file cannot be used.
+    pub fn resolve(args: RestArgs) -> Result<Option<Self>, RestSettingsError> {
+        if !args.rest_enabled {
+            return Ok(None);
+        }
+        if args.rest_address.trim().is_empty() {
+            return Err(RestSettingsError::NoAddress);
+        }
+        let token = match (args.rest_token, args.rest_token_file) {
+            (Some(_), Some(_)) => return Err(RestSettingsError::TwoTokens),
+            (given, None) => given,
+            (None, Some(path)) => Some(read_token(path)?),
+        };
+        Ok(Some(Self {
+            address: args.rest_address,
+            port: args.rest_port,
+            token,
+            read_only: args.rest_read_only,
+            limits: Limits::default(),
+            rhythm: Rhythm::default(),
+        }))
+    }
+}
+
+fn read_token(path: PathBuf) -> Result<Token, RestSettingsError> {
+    match std::fs::read_to_string(&path) {
+        Err(source) => Err(RestSettingsError::TokenFile { path, source }),
+        // Editors end a file with a new line.
+        Ok(text) => text
+            .trim()
+            .parse()
+            .map_err(|reason| RestSettingsError::BadToken { path, reason }),
+    }
+}
+
+/// What a client has to know. Never printed.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// In a time that does not tell how much of it was right.
+    pub fn is(&self, given: &str) -> bool {
+        self.0.as_bytes().ct_eq(given.as_bytes()).into()
+    }
+}
+
+impl FromStr for Token {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() {
+            return Err("the token is empty");
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("a token is of visible ASCII characters, without spaces");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(not shown)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_compared_whole_and_never_printed() {
+        let token: Token = "open-sesame".parse().unwrap();
+        assert!(token.is("open-sesame"));
+        for other in ["", "open-sesam", "open-sesame ", "Open-sesame"] {
+            assert!(!token.is(other), "{other}");
+        }
+        assert!(!format!("{token:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn the_new_line_at_the_end_of_a_token_file_is_not_part_of_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "open-sesame\n").unwrap();
+        assert!(read_token(file.path().into()).unwrap().is("open-sesame"));
+        std::fs::write(file.path(), " \n").unwrap();
+        let error = read_token(file.path().into()).unwrap_err().to_string();
+        assert!(error.contains("the token is empty"), "{error}");
+    }
+}

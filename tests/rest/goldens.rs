@@ -1,0 +1,256 @@
+//! Our answers against those of a real JobManager to the same requests: keys, types and statuses. What
+//! differs is listed, with the reason; what is listed and does not differ any more fails too.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::server::{self, Server};
+use super::shape::differences;
+
+/// File, status, request.
+const GOLDENS: &[(&str, u16, &str)] = &[
+    ("config", 200, "/config"),
+    ("overview", 200, "/overview"),
+    ("jobs", 200, "/jobs"),
+    ("jobs-overview", 200, "/jobs/overview"),
+    ("jobs-metrics", 200, "/jobs/metrics"),
+    (
+        "jobs-metrics-get",
+        200,
+        "/jobs/metrics?get=numRestarts,uptime&agg=min,max,avg,sum",
+    ),
+    ("datasets", 200, "/datasets"),
+    ("jobmanager-config", 200, "/jobmanager/config"),
+    ("jobmanager-metrics", 200, "/jobmanager/metrics"),
+    ("taskmanagers", 200, "/taskmanagers"),
+    ("taskmanagers-metrics", 200, "/taskmanagers/metrics"),
+    ("taskmanager", 200, "/taskmanagers/{taskmanager}"),
+    (
+        "taskmanager-metrics",
+        200,
+        "/taskmanagers/{taskmanager}/metrics",
+    ),
+    ("job", 200, "/jobs/{job}"),
+    ("job-plan", 200, "/jobs/{job}/plan"),
+    ("job-config", 200, "/jobs/{job}/config"),
+    ("job-status", 200, "/jobs/{job}/status"),
+    ("job-exceptions", 200, "/jobs/{job}/exceptions"),
+    (
+        "job-exceptions-one",
+        200,
+        "/jobs/{job}/exceptions?maxExceptions=1",
+    ),
+    (
+        "job-accumulators",
+        200,
+        "/jobs/{job}/accumulators?includeSerializedValue=true",
+    ),
+    ("job-execution-result", 200, "/jobs/{job}/execution-result"),
+    (
+        "job-jobmanager-config",
+        200,
+        "/jobs/{job}/jobmanager/config",
+    ),
+    ("job-metrics", 200, "/jobs/{job}/metrics"),
+    (
+        "job-metrics-get",
+        200,
+        "/jobs/{job}/metrics?get=numRestarts,uptime,fullRestarts,numberOfCompletedCheckpoints,lastCheckpointDuration",
+    ),
+    ("job-checkpoints", 200, "/jobs/{job}/checkpoints"),
+    (
+        "job-checkpoints-config",
+        200,
+        "/jobs/{job}/checkpoints/config",
+    ),
+    ("job-checkpoint", 200, "/jobs/{job}/checkpoints/details/24"),
+    (
+        "job-checkpoint-subtasks",
+        200,
+        "/jobs/{job}/checkpoints/details/24/subtasks/{writer}",
+    ),
+    ("vertex-source", 200, "/jobs/{job}/vertices/{source}"),
+    (
+        "vertex-source-metrics",
+        200,
+        "/jobs/{job}/vertices/{source}/metrics",
+    ),
+    (
+        "vertex-source-metrics-get",
+        200,
+        "/jobs/{job}/vertices/{source}/metrics?get=0.numRecordsIn,0.numRecordsOut,0.currentInputWatermark,0.busyTimeMsPerSecond",
+    ),
+    (
+        "vertex-source-metrics-get-no-subtask",
+        200,
+        "/jobs/{job}/vertices/{source}/metrics?get=numRecordsIn,numRecordsOut",
+    ),
+    (
+        "vertex-source-subtasks-metrics",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/metrics",
+    ),
+    (
+        "vertex-source-subtasks-metrics-get",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/metrics?get=numRecordsIn,numRecordsOut,numBytesIn,numBytesOut",
+    ),
+    (
+        "vertex-source-subtasks-metrics-agg",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/metrics?get=numRecordsOut&agg=sum,max&subtasks=0-1",
+    ),
+    (
+        "vertex-source-subtask",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/0",
+    ),
+    (
+        "vertex-source-subtask-metrics",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/0/metrics",
+    ),
+    (
+        "vertex-source-attempt",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/0/attempts/2",
+    ),
+    (
+        "vertex-source-attempt-accumulators",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/0/attempts/2/accumulators",
+    ),
+    (
+        "vertex-source-subtasks-accumulators",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasks/accumulators",
+    ),
+    (
+        "vertex-source-subtasktimes",
+        200,
+        "/jobs/{job}/vertices/{source}/subtasktimes",
+    ),
+    (
+        "vertex-source-taskmanagers",
+        200,
+        "/jobs/{job}/vertices/{source}/taskmanagers",
+    ),
+    (
+        "vertex-source-watermarks",
+        200,
+        "/jobs/{job}/vertices/{source}/watermarks",
+    ),
+    (
+        "vertex-source-backpressure",
+        200,
+        "/jobs/{job}/vertices/{source}/backpressure",
+    ),
+    (
+        "vertex-source-accumulators",
+        200,
+        "/jobs/{job}/vertices/{source}/accumulators",
+    ),
+    (
+        "vertex-source-jm-operator-metrics",
+        200,
+        "/jobs/{job}/vertices/{source}/jm-operator-metrics",
+    ),
+    ("vertex-committer", 200, "/jobs/{job}/vertices/{committer}"),
+    (
+        "vertex-committer-metrics",
+        200,
+        "/jobs/{job}/vertices/{committer}/metrics",
+    ),
+    (
+        "vertex-committer-taskmanagers",
+        200,
+        "/jobs/{job}/vertices/{committer}/taskmanagers",
+    ),
+    (
+        "vertex-committer-watermarks",
+        200,
+        "/jobs/{job}/vertices/{committer}/watermarks",
+    ),
+    (
+        "vertex-committer-backpressure",
+        200,
+        "/jobs/{job}/vertices/{committer}/backpressure",
+    ),
+    ("error-job-id", 400, "/jobs/abc"),
+    ("error-path", 404, "/nosuchpath"),
+    ("error-trigger-id", 400, "/jobs/{job}/checkpoints/1"),
+    ("error-vertices", 404, "/jobs/{job}/vertices"),
+    ("jobs-slash", 200, "/jobs/"),
+];
+
+/// File, difference, reason. A difference of several files has their beginning.
+const DIFFERENCES: &[(&str, &str, &str)] = &[];
+
+pub fn golden(name: &str) -> Value {
+    let path = format!(
+        "{}/tests/rest/goldens/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Puts the ids of our job into a request.
+async fn ids(server: &Server) -> [(&'static str, String); 4] {
+    let (_, plan) = server.get("/jobs/{job}/plan").await;
+    let node = |place: usize| {
+        plan["plan"]["nodes"][place]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (_, all) = server.get("/taskmanagers").await;
+    let task_manager = all["taskmanagers"][0]["id"].as_str().unwrap().to_owned();
+    [
+        ("{source}", node(2)),
+        ("{writer}", node(1)),
+        ("{committer}", node(0)),
+        ("{taskmanager}", task_manager),
+    ]
+}
+
+#[tokio::test]
+async fn every_answer_has_the_keys_types_and_status_of_flinks() {
+    let server = server::start().await.warm().await;
+    let ids = ids(&server).await;
+    let mut found = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (name, status, path) in GOLDENS {
+        let path = ids.iter().fold((*path).to_owned(), |path, (from, to)| {
+            path.replace(from, to)
+        });
+        for prefix in ["", "/v1"] {
+            let (given, ours) = server.get(&format!("{prefix}{path}")).await;
+            if given != *status {
+                wrong.push(format!("{prefix}{path}: {given}, Flink {status}: {ours}"));
+            }
+            let of_this = differences(&golden(name), &ours);
+            found.extend(of_this.into_iter().map(|one| format!("{name}: {one}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    hold_against_the_list(&found, DIFFERENCES);
+}
+
+/// Both ways.
+fn hold_against_the_list(found: &BTreeSet<String>, listed: &[(&str, &str, &str)]) {
+    let explains = |one: &str, (file, difference, _): &(&str, &str, &str)| {
+        one.split_once(": ")
+            .is_some_and(|(name, what)| name.starts_with(file) && what == *difference)
+    };
+    let unexplained: Vec<_> = found
+        .iter()
+        .filter(|one| !listed.iter().any(|entry| explains(one, entry)))
+        .collect();
+    assert!(unexplained.is_empty(), "not listed: {unexplained:#?}");
+    let stale: Vec<_> = listed
+        .iter()
+        .filter(|entry| !found.iter().any(|one| explains(one, entry)))
+        .collect();
+    assert!(stale.is_empty(), "listed, and no longer so: {stale:#?}");
+}
