@@ -26,6 +26,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/lineage lineage
 COPY --from=builder /build/target/release/lineage /build/target/release/data-generator /usr/local/bin/
+EXPOSE 8081
 USER lineage
 WORKDIR /var/lib/lineage
 ENTRYPOINT ["lineage"]

@@ -70,7 +70,8 @@ wait_for_data() {
 print_next_steps() {
     cat <<TEXT
 
-MinIO console   http://localhost:9001 (minioadmin / minioadmin)
+Dashboard       http://localhost:8081
+MinIO console   http://localhost:9001 (${MINIO_ROOT_USER:-minioadmin} / ${MINIO_ROOT_PASSWORD:-minioadmin})
 S3              http://localhost:9000, bucket flink-data
 Kafka           localhost:29092, topic lineage-input
 

@@ -1,11 +1,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use lineage::cli;
 use lineage::cli::verify::Found;
+use lineage::cli::{self, remote};
 use lineage::config::Settings;
 use lineage::config::args::{Cli, Command};
-use lineage::jobs::JobError;
 use lineage::runtime::retry::with_causes;
 
 // Half the time of the system's allocator for batches that come and go.
@@ -16,14 +15,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BAD_SETTINGS: u8 = 2;
 /// `verify` found gaps, duplicates or damage.
 const NOT_EXACT: u8 = 1;
+/// `status` found a job that does not run, or is degraded.
+const UNWELL: u8 = 1;
 /// A command that looks at an archive could not.
 const COULD_NOT_LOOK: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = cli::logging::init(cli.log_format, cli.log_level()) {
-        return complain(BAD_SETTINGS, &error);
-    }
+    let logs = match cli::logging::init(cli.log_format, cli.log_level()) {
+        Ok(logs) => logs,
+        Err(error) => return complain(BAD_SETTINGS, &error),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -35,9 +37,9 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => match Settings::try_from(*args) {
             Err(error) => complain(BAD_SETTINGS, &error.to_string()),
-            Ok(settings) => match runtime.block_on(cli::run::run(settings)) {
+            Ok(settings) => match runtime.block_on(cli::run::run(settings, logs)) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => job_failed(&error),
+                Err(error) => complain(error.exit_code(), &with_causes(&error)),
             },
         },
         Command::Verify(args) => match runtime.block_on(cli::verify::verify(*args)) {
@@ -49,7 +51,12 @@ fn main() -> ExitCode {
             looked(runtime.block_on(cli::checkpoints::checkpoints(command)))
         }
         Command::Orphans(command) => looked(runtime.block_on(cli::orphans::orphans(command))),
-        Command::Demo(args) => match runtime.block_on(cli::demo::demo(args)) {
+        Command::Remote(command) => match runtime.block_on(cli::remote::remote(command)) {
+            Ok(remote::Found::Well) => ExitCode::SUCCESS,
+            Ok(remote::Found::Unwell) => ExitCode::from(UNWELL),
+            Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
+        },
+        Command::Demo(args) => match runtime.block_on(cli::demo::demo(args, logs)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(1, &format!("{error:#}")),
         },
@@ -64,10 +71,6 @@ fn looked(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
     }
-}
-
-fn job_failed(error: &JobError) -> ExitCode {
-    complain(error.exit_code(), &with_causes(error))
 }
 
 /// The last word on standard error, also where log lines are filtered or JSON.

@@ -18,6 +18,8 @@ def settings(servers, topic, prefix, codec):
         "PARQUET_COMPRESSION": codec,
         "CHECKPOINT_INTERVAL": f"{CHECKPOINT_SECONDS}s",
         "PARALLELISM": str(PARALLELISM),
+        # Whatever else listens on its usual port.
+        "REST_PORT": "0",
         "AWS_ENDPOINT_URL": servers.s3,
         "AWS_ACCESS_KEY_ID": servers.access_key,
         "AWS_SECRET_ACCESS_KEY": servers.secret_key,

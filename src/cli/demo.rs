@@ -6,6 +6,7 @@
 mod screen;
 mod tally;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,9 @@ use crate::config::location::Location;
 use crate::config::settings::Paths;
 use crate::config::{DEFAULT_SCHEMA, Settings};
 use crate::jobs::Supervisor;
+use crate::rest;
+use crate::rest::logs::LogRing;
+use crate::rest::settings::RestSettings;
 use crate::sink::parquet::Compression;
 use crate::source::kafka::KafkaSettings;
 use crate::store::s3::S3Access;
@@ -38,7 +42,7 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// If anything fails, or if records that were produced are not in the files.
-pub async fn demo(args: DemoArgs) -> Result<()> {
+pub async fn demo(args: DemoArgs, logs: LogRing) -> Result<()> {
     let folder = Folder::create(&args.folder)?;
     let broker = MockCluster::new(1).context("the broker of the demo does not start")?;
     // Lives as long as the process: a client that is still closing would report it as down.
@@ -46,7 +50,8 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     broker
         .create_topic(TOPIC, PARTITIONS, 1)
         .context("the broker of the demo makes no topic")?;
-    let settings = settings(&broker.bootstrap_servers(), &folder)?;
+    let rest = RestSettings::resolve(args.rest)?;
+    let settings = settings(&broker.bootstrap_servers(), &folder, rest)?;
 
     let (stop_all, mut all_stopped) = watch::channel(false);
     tokio::spawn(stop_on_signals(move || {
@@ -54,8 +59,14 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     }));
 
     let generator = Generator::start(&broker.bootstrap_servers(), args.rate);
+    let rest = settings.rest.clone();
     let supervisor = Supervisor::new(settings);
-    let screen = Screen::start(&folder, args.rate);
+    let (_served, stop_serving) = watch::channel(false);
+    let page = match rest {
+        Some(rest) => Some(serve(rest, &supervisor, logs, stop_serving).await?),
+        None => None,
+    };
+    let screen = Screen::start(&folder, args.rate, page);
     let mut job = std::pin::pin!(supervisor.run());
 
     let ended_early = tokio::select! {
@@ -79,6 +90,28 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     screen.show(produced, &supervisor);
     screen.finish();
     tally::conclude(&folder, produced)
+}
+
+/// On the port of the settings, or on any other if somebody listens there: it is only a demo, and it
+/// says where.
+async fn serve(
+    settings: RestSettings,
+    supervisor: &Arc<Supervisor>,
+    logs: LogRing,
+    stop: watch::Receiver<bool>,
+) -> Result<SocketAddr> {
+    let any = RestSettings {
+        port: 0,
+        ..settings.clone()
+    };
+    let serving =
+        match rest::serve(settings, supervisor.control(), logs.clone(), stop.clone()).await {
+            Err(rest::StartError::Taken { .. }) => {
+                rest::serve(any, supervisor.control(), logs, stop).await?
+            }
+            serving => serving?,
+        };
+    Ok(serving.address)
 }
 
 async fn for_duration(duration: Option<Duration>) {
@@ -136,7 +169,11 @@ impl Folder {
     }
 }
 
-fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
+fn settings(
+    bootstrap_servers: &str,
+    folder: &Folder,
+    rest: Option<RestSettings>,
+) -> Result<Settings> {
     Ok(Settings {
         kafka: KafkaSettings {
             bootstrap_servers: bootstrap_servers.to_owned(),
@@ -177,7 +214,7 @@ fn settings(bootstrap_servers: &str, folder: &Folder) -> Result<Settings> {
         bounded: false,
         allow_lost_offsets: false,
         reread_lost_files: false,
-        rest: None,
+        rest,
     })
 }
 

@@ -4,5 +4,6 @@ pub mod checkpoints;
 pub mod demo;
 pub mod logging;
 pub mod orphans;
+pub mod remote;
 pub mod run;
 pub mod verify;

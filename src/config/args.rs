@@ -53,6 +53,8 @@ pub enum Command {
     /// Uploads and files in progress that no checkpoint references
     #[command(subcommand)]
     Orphans(OrphansCommand),
+    #[command(flatten)]
+    Remote(RemoteCommand),
 }
 
 #[derive(Debug, Args)]
@@ -278,6 +280,82 @@ pub enum CheckpointsCommand {
     },
 }
 
+/// Commands that ask the control plane of a running service.
+#[derive(Debug, Subcommand)]
+pub enum RemoteCommand {
+    /// The job at a glance; exit code 1 when it does not run or is degraded
+    Status {
+        /// One JSON object, with all there is
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        rest: RemoteArgs,
+    },
+    /// Take a checkpoint now, keep it, and copy it; waits until that is done
+    Savepoint {
+        /// Where it is copied to [default: the SAVEPOINTS_PATH of the service]
+        #[arg(long)]
+        target: Option<Location>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        rest: RemoteArgs,
+    },
+    /// Take a last checkpoint and end the job, not the process; waits until that is done
+    Stop {
+        /// Keep the last checkpoint as a savepoint
+        #[arg(long, conflicts_with = "now")]
+        savepoint: bool,
+        /// Where the savepoint is copied to
+        #[arg(long, conflicts_with = "now")]
+        target: Option<Location>,
+        /// Without a last checkpoint: the next start reads again what no checkpoint holds
+        #[arg(long)]
+        now: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        rest: RemoteArgs,
+    },
+    /// Start a job again that was stopped; waits until it runs
+    Resume {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        rest: RemoteArgs,
+    },
+    /// The files of one checkpoint, as its commit log names them
+    Files {
+        /// Its number, or `latest`
+        #[arg(value_parser = parse_slot, default_value = "latest")]
+        id: SlotChoice,
+        /// One JSON object a line instead of a table
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        rest: RemoteArgs,
+    },
+}
+
+/// Where the control plane of a running service is.
+#[derive(Debug, Args)]
+pub struct RemoteArgs {
+    /// Address of the control plane
+    #[arg(long, env = "REST_URL", default_value = "http://127.0.0.1:8081")]
+    pub rest: String,
+
+    /// Token that it asks for
+    #[arg(long, env = "REST_TOKEN", hide_env_values = true)]
+    pub rest_token: Option<Token>,
+
+    /// File with that token
+    #[arg(long, env = "REST_TOKEN_FILE")]
+    pub rest_token_file: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum OrphansCommand {
     /// Say which there are
@@ -315,6 +393,9 @@ pub struct DemoArgs {
     /// Messages a second
     #[arg(long, env = "RATE_PER_SEC", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub rate: u64,
+
+    #[command(flatten)]
+    pub rest: RestArgs,
 }
 
 impl Cli {
@@ -325,7 +406,7 @@ impl Cli {
             // The demo has a screen of its own.
             (None, Command::Demo(_)) => "warn",
             // What they say is their output.
-            (None, Command::Verify(_) | Command::Checkpoints(_) | Command::Orphans(_)) => "warn",
+            (None, _) => "warn",
         }
     }
 }

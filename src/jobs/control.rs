@@ -2,7 +2,7 @@
 //! alone.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::view::JobView;
 use crate::config::location::Location;
@@ -82,7 +82,7 @@ pub trait Control: Send + Sync {
     async fn commit_log(&self, id: CheckpointId) -> Result<Vec<CommitLogLine>, String>;
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitLogLine {
     pub subtask: u32,
     pub dropped: bool,

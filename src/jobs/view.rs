@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::slot::JobIdentity;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Offset, Split, SubtaskIndex};
 
 /// The lifecycle of a job, in Flink's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobState {
     /// Settings are read; recovery is at work, nothing is consumed yet.
@@ -36,7 +36,7 @@ impl JobState {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobView {
     /// When this was looked at.
     pub now: i64,
@@ -73,7 +73,7 @@ pub struct JobView {
     pub memory: MemoryView,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RhythmView {
     pub interval_ms: u64,
     pub min_pause_ms: u64,
@@ -82,7 +82,7 @@ pub struct RhythmView {
 }
 
 /// Counters are of this start of the job.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SubtaskView {
     pub index: u32,
     /// Records and bytes of keys and values that came from Kafka.
@@ -101,7 +101,7 @@ pub struct SubtaskView {
     pub backpressured_ms: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SplitView {
     pub split: Split,
     pub subtask: SubtaskIndex,
@@ -123,7 +123,7 @@ impl SplitView {
     }
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CheckpointsView {
     /// Of this start of the job.
     pub completed: u64,
@@ -136,7 +136,7 @@ pub struct CheckpointsView {
     pub restored: Option<RestoredView>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RestoredView {
     pub id: CheckpointId,
     pub restored_at: i64,
@@ -145,14 +145,14 @@ pub struct RestoredView {
     pub location: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CheckpointState {
     InProgress,
     Completed,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckpointView {
     pub id: CheckpointId,
     pub state: CheckpointState,
@@ -176,7 +176,7 @@ pub struct CheckpointView {
 }
 
 /// Milliseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct PhasesView {
     /// From the trigger until the last subtask had taken the barrier and closed its files.
     pub barrier: u64,
@@ -188,7 +188,7 @@ pub struct PhasesView {
     pub finalize: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AckView {
     pub subtask: SubtaskIndex,
     pub acked_at: i64,
@@ -197,7 +197,7 @@ pub struct AckView {
     pub rows: u64,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct DroppedView {
     /// By reason, of this start of the job.
     pub by_reason: BTreeMap<String, u64>,
@@ -205,7 +205,7 @@ pub struct DroppedView {
     pub samples: Vec<DroppedSample>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DroppedSample {
     pub split: Split,
     pub offset: Offset,
@@ -214,13 +214,13 @@ pub struct DroppedSample {
     pub value_hex: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TroubleView {
     pub since: i64,
     pub message: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExceptionView {
     pub at: i64,
     pub generation: Option<Generation>,
@@ -229,7 +229,7 @@ pub struct ExceptionView {
     pub message: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StartView {
     pub generation: Generation,
     pub started_at: i64,
@@ -240,7 +240,7 @@ pub struct StartView {
 }
 
 /// Bytes.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct MemoryView {
     pub budget: u64,
     /// Set apart for the consumers' queues, and what they hold as far as it is known.

@@ -93,11 +93,7 @@ impl RestSettings {
         if args.rest_address.trim().is_empty() {
             return Err(RestSettingsError::NoAddress);
         }
-        let token = match (args.rest_token, args.rest_token_file) {
-            (Some(_), Some(_)) => return Err(RestSettingsError::TwoTokens),
-            (given, None) => given,
-            (None, Some(path)) => Some(read_token(path)?),
-        };
+        let token = token(args.rest_token, args.rest_token_file)?;
         Ok(Some(Self {
             address: args.rest_address,
             port: args.rest_port,
@@ -106,6 +102,21 @@ impl RestSettings {
             limits: Limits::default(),
             rhythm: Rhythm::default(),
         }))
+    }
+}
+
+/// The token that was given, or is in the file that was given.
+///
+/// # Errors
+/// If both are given, or the file cannot be used.
+pub fn token(
+    given: Option<Token>,
+    file: Option<PathBuf>,
+) -> Result<Option<Token>, RestSettingsError> {
+    match (given, file) {
+        (Some(_), Some(_)) => Err(RestSettingsError::TwoTokens),
+        (given, None) => Ok(given),
+        (None, Some(path)) => read_token(path).map(Some),
     }
 }
 
@@ -125,6 +136,11 @@ fn read_token(path: PathBuf) -> Result<Token, RestSettingsError> {
 pub struct Token(String);
 
 impl Token {
+    /// For the header of a request, and nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// In a time that does not tell how much of it was right.
     pub fn is(&self, given: &str) -> bool {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "the demo is made to be watched")]
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytesize::ByteSize;
@@ -22,12 +23,15 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn start(folder: &Folder, rate: u64) -> Self {
+    pub fn start(folder: &Folder, rate: u64, page: Option<SocketAddr>) -> Self {
         let latest = folder.latest.display();
         println!("lineage demo: {rate} records a second through a broker in this process");
         println!("  The broker is librdkafka's mock: in memory, some 5 MiB a partition. It is for");
         println!("  trying things out; everything behind it is the service as it is.");
         println!("  Files:  {latest}/  (a checkpoint every 5 s; stop with Ctrl-C)");
+        if let Some(address) = page {
+            println!("  Page:   http://{address}/");
+        }
         println!("  Look:   cat {latest}/write-ahead-commit-log/chk-1/subtask-*.csv");
         println!();
         let lines = MultiProgress::new();

@@ -15,6 +15,8 @@ fn program(archive: &Archive) -> Command {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("KAFKA_BOOTSTRAP_SERVERS", kafka::servers())
+        // Many run at the same time.
+        .env("REST_PORT", "0")
         .envs(archive.settings())
         .stdin(Stdio::null());
     command
