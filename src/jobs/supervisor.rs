@@ -215,7 +215,8 @@ impl Supervisor {
         let run = match opened.recover(&attempt).await {
             Ok(run) => run,
             Err(error) => {
-                if let generation @ 1.. = attempt.into_inner()
+                // Without a log there is no job yet, or it was lost: nothing is begun in its place.
+                if let generation @ 2.. = attempt.into_inner()
                     && is_of_this_job(&error)
                 {
                     self.history.tried(Generation(generation));

@@ -35,6 +35,9 @@ impl Supervisor {
                 Err(error) => tracing::debug!(%error, "earlier checkpoints are not known"),
             }
             self.clock.sleep(PAUSE).await;
+            if self.lock().job.is_terminal() {
+                return;
+            }
         }
     }
 }
