@@ -4,8 +4,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -17,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Refusal};
+use super::body::{self, Body};
 use super::{Shared, guard, trigger};
 use crate::config::location::Location;
 use crate::ids::CheckpointId;
@@ -90,17 +89,8 @@ struct Savepoint {
     stop: bool,
 }
 
-async fn savepoint(State(app): State<Shared>, body: Result<Bytes, BytesRejection>) -> Answer {
-    let body = body?;
-    let asked: Savepoint = if body.is_empty() {
-        Savepoint::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|e| {
-            Refusal::bad_request(format!(
-                "the body is not of the form {{\"target\": \"s3://BUCKET/PREFIX\", \"stop\": false}}: {e}"
-            ))
-        })?
-    };
+async fn savepoint(State(app): State<Shared>, body: Body) -> Answer {
+    let asked: Savepoint = body::parse(body)?;
     let target: Option<Location> = asked
         .target
         .map(|target| target.parse())

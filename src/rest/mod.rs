@@ -13,6 +13,7 @@
 //! [`JobView`]: crate::jobs::view::JobView
 
 mod answer;
+mod body;
 mod flink;
 mod guard;
 mod health;

@@ -125,7 +125,7 @@ async fn a_savepoint_that_is_not_understood_is_not_begun() {
     let server = server::start().await;
     for (body, named) in [
         ("{", "EOF"),
-        ("[]", "not of the form"),
+        ("[]", "expected format"),
         (r#"{"targte": "s3://a/b"}"#, "targte"),
         (r#"{"target": "/folder"}"#, "file:///FOLDER"),
         (r#"{"stop": "yes"}"#, "boolean"),

@@ -169,7 +169,7 @@ async fn what_is_not_understood_is_refused_and_begins_nothing() {
     let server = server::start().await;
     for (path, body, named) in [
         ("savepoints", "{", "expected format"),
-        ("savepoints", "[1]", "expected format"),
+        ("savepoints", "[]", "expected format"),
         (
             "savepoints",
             r#"{"target-directory": 7}"#,

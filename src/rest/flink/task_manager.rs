@@ -59,8 +59,7 @@ pub async fn one(State(app): State<Shared>, Path(id): Path<String>) -> Answer {
     answer::ok(answer)
 }
 
-/// Flink answers an unknown one with this status; a client that asks for another one sees a process that
-/// is gone.
+/// Flink has 500 here, which a client takes for a fault of the service.
 pub fn known(app: &Shared, id: &str) -> Result<(), Refusal> {
     let ours = &app.here.task_manager;
     if id == ours {

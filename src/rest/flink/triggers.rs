@@ -1,20 +1,18 @@
 //! Requests of Flink's tools: savepoint, checkpoint, stop, cancel, and how far they are.
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
 use http::{StatusCode, Uri};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::path::{self, Job};
 use crate::config::location::Location;
 use crate::jobs::control::{Operation, Refused, SavepointRequest};
 use crate::rest::answer::{self, Answer, Refusal};
+use crate::rest::body::{self, Body};
 use crate::rest::{Shared, guard, trigger};
 
 pub fn router(app: &Shared) -> Router<Shared> {
@@ -46,7 +44,7 @@ struct SavepointBody {
     #[serde(rename = "triggerId")]
     trigger_id: Option<String>,
     #[serde(rename = "formatType")]
-    format_type: Option<Format>,
+    _format: Option<Format>,
 }
 
 /// `drain` asks for a last watermark; there is none.
@@ -55,17 +53,19 @@ struct SavepointBody {
 struct StopBody {
     target_directory: Option<String>,
     trigger_id: Option<String>,
-    format_type: Option<Format>,
+    #[serde(rename = "formatType")]
+    _format: Option<Format>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CheckpointBody {
     trigger_id: Option<String>,
-    checkpoint_type: Option<Kind>,
+    #[serde(rename = "checkpointType")]
+    _kind: Option<Kind>,
 }
 
-/// There is one format and one kind; both of Flink's names for each are understood.
+/// There is one format and one kind: Flink's names for them are understood, and make no difference.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 enum Format {
@@ -81,27 +81,15 @@ enum Kind {
     Incremental,
 }
 
-/// No body is an empty one.
-fn parse<T: DeserializeOwned + Default>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
-    let body = body?;
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(&body)
-        .map_err(|e| Refusal::bad_request(format!("Request did not match expected format: {e}")))
-}
-
-pub async fn savepoint(job: Job, body: Result<Bytes, BytesRejection>) -> Answer {
-    let body: SavepointBody = parse(body)?;
+pub async fn savepoint(job: Job, body: Body) -> Answer {
+    let body: SavepointBody = body::parse(body)?;
     let then_stop = body.cancel_job.unwrap_or(false);
-    let _ = body.format_type;
     begin_savepoint(&job, body.target_directory, body.trigger_id, then_stop)
 }
 
 /// A savepoint after which the job ends. Clients ask for it as for any savepoint.
-pub async fn stop(job: Job, body: Result<Bytes, BytesRejection>) -> Answer {
-    let body: StopBody = parse(body)?;
-    let _ = body.format_type;
+pub async fn stop(job: Job, body: Body) -> Answer {
+    let body: StopBody = body::parse(body)?;
     begin_savepoint(&job, body.target_directory, body.trigger_id, true)
 }
 
@@ -135,9 +123,8 @@ fn chosen_id(chosen: Option<String>) -> Result<Option<String>, Refusal> {
     chosen.transpose()
 }
 
-pub async fn checkpoint(job: Job, body: Result<Bytes, BytesRejection>) -> Answer {
-    let body: CheckpointBody = parse(body)?;
-    let _ = body.checkpoint_type;
+pub async fn checkpoint(job: Job, body: Body) -> Answer {
+    let body: CheckpointBody = body::parse(body)?;
     let chosen = chosen_id(body.trigger_id)?;
     let control = &job.app.control;
     let number = job.app.given.begin(chosen, || control.checkpoint())?;
