@@ -14,8 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Settings that cannot be used; also what clap exits with.
 const BAD_SETTINGS: u8 = 2;
-/// `verify` found gaps, duplicates or damage.
-const NOT_EXACT: u8 = 1;
+/// `verify` found gaps, duplicates or damage; `find` found nothing.
+const NOT_GOOD: u8 = 1;
 /// A command that looks at an archive could not.
 const COULD_NOT_LOOK: u8 = 2;
 
@@ -40,11 +40,8 @@ fn main() -> ExitCode {
                 Err(error) => job_failed(&error),
             },
         },
-        Command::Verify(args) => match runtime.block_on(cli::verify::verify(*args)) {
-            Ok(Found::Good) => ExitCode::SUCCESS,
-            Ok(Found::Bad) => ExitCode::from(NOT_EXACT),
-            Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
-        },
+        Command::Verify(args) => answered(runtime.block_on(cli::verify::verify(*args))),
+        Command::Find(args) => answered(runtime.block_on(cli::find::find(*args))),
         Command::Checkpoints(command) => {
             looked(runtime.block_on(cli::checkpoints::checkpoints(command)))
         }
@@ -57,6 +54,14 @@ fn main() -> ExitCode {
     // A request that hangs must not hold up the exit: all that counts is durable.
     runtime.shutdown_background();
     code
+}
+
+fn answered(result: anyhow::Result<Found>) -> ExitCode {
+    match result {
+        Ok(Found::Good) => ExitCode::SUCCESS,
+        Ok(Found::Bad) => ExitCode::from(NOT_GOOD),
+        Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
+    }
 }
 
 fn looked(result: anyhow::Result<()>) -> ExitCode {

@@ -71,7 +71,16 @@ impl Tree {
 
     /// Every object below the root.
     pub async fn list(&self) -> Result<Vec<Entry>, StoreError> {
-        let listed = self.store.list(self.prefix.as_ref());
+        self.list_at(self.prefix.as_ref()).await
+    }
+
+    /// Every object below a folder of the root; none when it is not there.
+    pub async fn list_folder(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        self.list_at(Some(&self.path(folder))).await
+    }
+
+    async fn list_at(&self, place: Option<&Path>) -> Result<Vec<Entry>, StoreError> {
+        let listed = self.store.list(place);
         let entries = listed.try_filter_map(async |object| {
             let key = match &self.prefix {
                 Some(prefix) => object.location.as_ref().strip_prefix(prefix.as_ref()),
@@ -86,6 +95,31 @@ impl Tree {
         });
         let all = entries.try_collect().await;
         all.map_err(|e| StoreError::unavailable("listing", self.location.to_string(), e))
+    }
+
+    /// The object that the archive names by this URL; `None` when it is not there.
+    pub async fn find(&self, url: &str) -> Result<Option<Entry>, StoreError> {
+        let below = url.strip_prefix(&self.written_at);
+        let Some(key) = below.and_then(|key| key.strip_prefix('/')) else {
+            return Ok(None);
+        };
+        let path = self.path(key);
+        match self.store.head(&path).await {
+            Ok(object) => Ok(Some(Entry {
+                key: key.to_owned(),
+                size: object.size,
+                path,
+            })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(StoreError::unavailable("looking for", url, e)),
+        }
+    }
+
+    fn path(&self, key: &str) -> Path {
+        match &self.prefix {
+            Some(prefix) => Path::from(format!("{prefix}/{key}")),
+            None => Path::from(key),
+        }
     }
 
     pub async fn get(&self, entry: &Entry) -> Result<Bytes, StoreError> {
