@@ -89,10 +89,9 @@ impl Archive {
 
     async fn read_part(&self, root: Root, url: &str) -> Result<Option<PartFile>, PartError> {
         let tree = self.tree(root);
-        let Some(entry) = tree.find(url).await? else {
+        let Some((entry, footer)) = part::footer_of(tree, url).await? else {
             return Ok(None);
         };
-        let footer = part::footer(tree, &entry).await?;
         let job = &footer.stated.job;
         if *job != self.slots.newest.job {
             return Err(Unreadable::Foreign(format!("it belongs to job {job}")).into());

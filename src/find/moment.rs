@@ -109,13 +109,15 @@ enum Seen {
 async fn seen(archive: &Archive, file: File, partition: Option<i32>) -> Result<Seen, FindError> {
     let of_line = InFile::of_line(&file);
     let Some(partition) = partition else {
-        let entry = archive.tree(file.root).find(&file.url).await?;
-        return Ok(entry.map_or(Seen::Not, |_| {
+        let is_visible = archive.tree(file.root).has(&file.url).await?;
+        return Ok(if is_visible {
             Seen::File(Written {
                 file: of_line,
                 offsets: None,
             })
-        }));
+        } else {
+            Seen::Not
+        });
     };
     let Some(part) = archive.part(file.root, &file.url).await? else {
         return Ok(Seen::Not);

@@ -21,6 +21,11 @@ pub enum Said {
 pub async fn ask(archive: &Archive, split: &Split, offset: Offset) -> Result<Said, FindError> {
     let mut ids = archive.slots.ids();
     let (mut low, mut high) = (0, ids.len() - 1);
+    // Most of an archive is older than all slots: then one look suffices.
+    let oldest = read(archive, ids[0]).await?;
+    if oldest.is_some_and(|oldest| is_past(archive, &oldest, split, offset)) {
+        high = 0;
+    }
     while low < high {
         let middle = low + (high - low) / 2;
         match read(archive, ids[middle]).await? {

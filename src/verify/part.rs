@@ -7,6 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -59,17 +60,34 @@ pub struct Footer {
 }
 
 pub async fn footer(tree: &Tree, entry: &Entry) -> Result<Footer, PartError> {
-    let mut wanted = TAIL.min(entry.size);
+    let tail = last(tree, entry, TAIL.min(entry.size)).await?;
+    in_tail(tree, entry, tail).await
+}
+
+/// Of the file that the archive names by this URL, in one request as a rule; `None` when it is not
+/// there.
+pub async fn footer_of(tree: &Tree, url: &str) -> Result<Option<(Entry, Footer)>, PartError> {
+    let Some((entry, tail)) = tree.tail(url, TAIL).await? else {
+        return Ok(None);
+    };
+    let footer = in_tail(tree, &entry, tail).await?;
+    Ok(Some((entry, footer)))
+}
+
+async fn last(tree: &Tree, entry: &Entry, length: u64) -> Result<Bytes, StoreError> {
+    let range = entry.size - length..entry.size;
+    Ok(tree.ranges(entry, &[range]).await?.swap_remove(0))
+}
+
+async fn in_tail(tree: &Tree, entry: &Entry, mut tail: Bytes) -> Result<Footer, PartError> {
     let mut reader = ParquetMetaDataReader::new();
     loop {
-        let range = entry.size - wanted..entry.size;
-        let tail = tree.ranges(entry, &[range]).await?.swap_remove(0);
         match reader.try_parse_sized(&tail, entry.size) {
             Ok(()) => break,
             Err(ParquetError::NeedMoreData(needed))
-                if needed as u64 > wanted && needed as u64 <= entry.size =>
+                if needed > tail.len() && needed as u64 <= entry.size =>
             {
-                wanted = needed as u64;
+                tail = last(tree, entry, needed as u64).await?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
 use crate::config::location::Location;
 use crate::store::StoreError;
@@ -97,22 +97,42 @@ impl Tree {
         all.map_err(|e| StoreError::unavailable("listing", self.location.to_string(), e))
     }
 
-    /// The object that the archive names by this URL; `None` when it is not there.
-    pub async fn find(&self, url: &str) -> Result<Option<Entry>, StoreError> {
-        let below = url.strip_prefix(&self.written_at);
-        let Some(key) = below.and_then(|key| key.strip_prefix('/')) else {
+    /// Whether the object is there that the archive names by this URL.
+    pub async fn has(&self, url: &str) -> Result<bool, StoreError> {
+        let Some(key) = self.key(url) else {
+            return Ok(false);
+        };
+        match self.store.head(&self.path(key)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(StoreError::unavailable("looking for", url, e)),
+        }
+    }
+
+    /// The object that the archive names by this URL, with its last bytes, `length` or all; `None` when
+    /// it is not there.
+    pub async fn tail(&self, url: &str, length: u64) -> Result<Option<(Entry, Bytes)>, StoreError> {
+        let Some(key) = self.key(url) else {
             return Ok(None);
         };
         let path = self.path(key);
-        match self.store.head(&path).await {
-            Ok(object) => Ok(Some(Entry {
-                key: key.to_owned(),
-                size: object.size,
-                path,
-            })),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(StoreError::unavailable("looking for", url, e)),
-        }
+        let range = GetOptions::new().with_range(Some(GetRange::Suffix(length)));
+        let failed = |e| StoreError::unavailable("reading", url, e);
+        let found = match self.store.get_opts(&path, range).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let entry = Entry {
+            key: key.to_owned(),
+            size: found.meta.size,
+            path,
+        };
+        Ok(Some((entry, found.bytes().await.map_err(failed)?)))
+    }
+
+    fn key<'a>(&self, url: &'a str) -> Option<&'a str> {
+        url.strip_prefix(&self.written_at)?.strip_prefix('/')
     }
 
     fn path(&self, key: &str) -> Path {
