@@ -144,6 +144,7 @@ class Grid {
   pin(place) {
     this.pinned = place;
     this.choose(place);
+    this.squares.children[place]?.scrollIntoView({ block: "nearest" });
   }
 
   key(event) {
@@ -196,7 +197,7 @@ class Grid {
       const node = nodes[place];
       if (node.dataset.shade !== String(shade)) node.dataset.shade = shade;
     });
-    if (this.chosen >= this.splits.length) this.pin(0);
+    if (this.chosen >= this.splits.length) [this.chosen, this.pinned] = [0, 0];
     if (nodes[this.chosen]?.getAttribute("aria-selected") !== "true") this.choose(this.chosen);
     this.tell();
   }

@@ -1,7 +1,7 @@
 // What went wrong, and the starts of the job.
 
 import { cells, follow, h, row, show, table, text } from "./dom.js";
-import { duration, exact, iso, moment, plural } from "./format.js";
+import { duration, iso, moment, plural } from "./format.js";
 
 const COLUMNS = [
   ["Start", ""],
@@ -47,7 +47,7 @@ export function starts() {
         const end = one.ended_at ?? (runs ? view.now : null);
         const ran = end === null ? "not known" : duration(end - one.started_at);
         const how = one.ended ?? (runs ? "runs" : "ended without a word");
-        cells(tr, [exact(one.generation), [moment(one.started_at, view.now), iso(one.started_at)], ran, [how, iso(one.ended_at)]]);
+        cells(tr, [`start ${one.generation}`, [moment(one.started_at, view.now), iso(one.started_at)], ran, [how, iso(one.ended_at)]]);
       },
     );
   };
