@@ -4,7 +4,8 @@
 #
 #   scripts/test.sh [--all] [-- ARGUMENTS OF cargo test]
 #
-# --all runs the long tests too, those marked #[ignore], and without further arguments scripts/bench.sh --quick.
+# --all runs the long tests too, those marked #[ignore], and those of the page in Chromium (scripts/page.sh),
+# and without further arguments scripts/bench.sh --quick.
 # For example: scripts/test.sh -- --test it lost_files -- --nocapture
 set -euo pipefail
 
@@ -87,6 +88,7 @@ if [[ -n $ALL ]]; then
     if (($# == 0)); then BENCH=yes; fi
     [[ " $* " == *' -- '* ]] || set -- "$@" --
     step cargo test --workspace --locked "$@" --ignored
+    step scripts/page.sh
 fi
 if [[ -n $BENCH ]]; then
     # It has servers of its own; nothing else is to run beside it.

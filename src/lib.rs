@@ -13,7 +13,7 @@
 //!
 //! - [`jobs`] wires one job; [`runtime`] drives its subtasks.
 //! - [`checkpoint`] is the protocol, [`recovery`] what a start does with what it finds.
-//! - [`verify`] proves from the outside what an archive holds.
+//! - [`verify`] proves from the outside what an archive holds; [`find`] says where one record is.
 //! - [`rest`] shows a job to people and to Flink's tools, and takes their requests.
 //! - [`config`] and [`cli`] are what a person meets.
 
@@ -23,6 +23,7 @@ pub mod clock;
 pub mod commit_log;
 pub mod config;
 mod digest;
+pub mod find;
 pub mod ids;
 pub mod jobs;
 mod mutants;

@@ -1,8 +1,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use lineage::cli;
 use lineage::cli::verify::Found;
-use lineage::cli::{self, remote};
 use lineage::config::Settings;
 use lineage::config::args::{Cli, Command};
 use lineage::runtime::retry::with_causes;
@@ -13,10 +13,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Settings that cannot be used; also what clap exits with.
 const BAD_SETTINGS: u8 = 2;
-/// `verify` found gaps, duplicates or damage.
-const NOT_EXACT: u8 = 1;
-/// `status` found a job that does not run, or is degraded.
-const UNWELL: u8 = 1;
+/// `verify` found gaps, duplicates or damage; `find` found nothing; `status` found a job that does not
+/// run or is degraded.
+const NOT_GOOD: u8 = 1;
 /// A command that looks at an archive could not.
 const COULD_NOT_LOOK: u8 = 2;
 
@@ -42,20 +41,13 @@ fn main() -> ExitCode {
                 Err(error) => complain(error.exit_code(), &with_causes(&error)),
             },
         },
-        Command::Verify(args) => match runtime.block_on(cli::verify::verify(*args)) {
-            Ok(Found::Good) => ExitCode::SUCCESS,
-            Ok(Found::Bad) => ExitCode::from(NOT_EXACT),
-            Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
-        },
+        Command::Verify(args) => answered(runtime.block_on(cli::verify::verify(*args))),
+        Command::Find(args) => answered(runtime.block_on(cli::find::find(*args))),
         Command::Checkpoints(command) => {
             looked(runtime.block_on(cli::checkpoints::checkpoints(command)))
         }
         Command::Orphans(command) => looked(runtime.block_on(cli::orphans::orphans(command))),
-        Command::Remote(command) => match runtime.block_on(cli::remote::remote(command)) {
-            Ok(remote::Found::Well) => ExitCode::SUCCESS,
-            Ok(remote::Found::Unwell) => ExitCode::from(UNWELL),
-            Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
-        },
+        Command::Remote(command) => answered(runtime.block_on(cli::remote::remote(command))),
         Command::Demo(args) => match runtime.block_on(cli::demo::demo(args, logs)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(1, &format!("{error:#}")),
@@ -64,6 +56,14 @@ fn main() -> ExitCode {
     // A request that hangs must not hold up the exit: all that counts is durable.
     runtime.shutdown_background();
     code
+}
+
+fn answered(result: anyhow::Result<Found>) -> ExitCode {
+    match result {
+        Ok(Found::Good) => ExitCode::SUCCESS,
+        Ok(Found::Bad) => ExitCode::from(NOT_GOOD),
+        Err(error) => complain(COULD_NOT_LOOK, &with_causes(error.as_ref())),
+    }
 }
 
 fn looked(result: anyhow::Result<()>) -> ExitCode {

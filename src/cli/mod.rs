@@ -2,6 +2,7 @@
 
 pub mod checkpoints;
 pub mod demo;
+pub mod find;
 pub mod logging;
 pub mod orphans;
 pub mod remote;

@@ -7,26 +7,21 @@ mod status;
 
 use std::io::Write;
 
+use super::verify::Found;
 use crate::config::args::RemoteCommand;
 use client::Client;
 
-/// What a command has found, for its exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    Well,
-    /// The job does not run, or is degraded.
-    Unwell,
-}
-
+/// `status` of a job that does not run or is degraded has found something bad.
+///
 /// # Errors
 /// If the control plane does not answer, or refuses.
 pub async fn remote(command: RemoteCommand) -> anyhow::Result<Found> {
-    let mut found = Found::Well;
+    let mut found = Found::Good;
     let text = match command {
         RemoteCommand::Status { json, rest } => {
             let view = Client::new(rest)?.view().await?;
             if !status::is_well(&view) {
-                found = Found::Unwell;
+                found = Found::Bad;
             }
             if json {
                 serde_json::to_string(&view)? + "\n"

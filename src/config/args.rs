@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::bound::Bound;
+use super::bound::{self, Bound};
 use super::location::Location;
 use crate::rest::settings::Token;
 use crate::sink::parquet::Compression;
@@ -47,6 +47,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Prove what an archive holds: every offset once, or which are missing or there twice
     Verify(Box<VerifyArgs>),
+    /// Say where one record is: checkpoint, file, row group and row; or what was written at a moment
+    Find(Box<FindArgs>),
     /// Read the checkpoint log, also when nothing runs
     #[command(subcommand)]
     Checkpoints(CheckpointsCommand),
@@ -258,6 +260,41 @@ pub struct VerifyArgs {
 
     #[command(flatten)]
     pub brokers: BrokerArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("sought").required(true).args(["offset", "time", "uuid"])))]
+pub struct FindArgs {
+    /// Partition of the record; with --time: only files that hold records of it
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "uuid")]
+    pub partition: Option<i32>,
+
+    /// Offset of the record
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..), requires = "partition")]
+    pub offset: Option<i64>,
+
+    /// Moment in UTC, such as 2026-11-21T07:00:00: which files hold what was processed then
+    #[arg(long, value_parser = bound::parse_time)]
+    pub time: Option<i64>,
+
+    /// Value of the field `uuid`, which is read in the files of --from to --to
+    #[arg(long, requires = "from", requires = "to")]
+    pub uuid: Option<String>,
+
+    /// First checkpoint to look at, by number, or the time from which on the record was processed
+    #[arg(long, requires = "uuid")]
+    pub from: Option<Bound>,
+
+    /// Last checkpoint to look at, by number, or the time until which the record was processed
+    #[arg(long, requires = "uuid")]
+    pub to: Option<Bound>,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub archive: ArchiveArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,14 +20,19 @@ impl FromStr for Bound {
         if let Ok(id) = text.strip_prefix("chk-").unwrap_or(text).parse() {
             return Ok(Self::Checkpoint(CheckpointId(id)));
         }
-        let help = "give a checkpoint such as 17, or a time in UTC such as 2026-11-21T07:00:00";
-        let time = humantime::parse_rfc3339_weak(text)
-            .map_err(|_| format!("'{text}' is neither checkpoint nor time; {help}"))?;
-        let since = time.duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?;
-        i64::try_from(since.as_millis())
+        parse_time(text)
             .map(Self::Time)
-            .map_err(|_| format!("'{text}' is too far away; {help}"))
+            .map_err(|why| format!("{why}, or a checkpoint such as 17"))
     }
+}
+
+/// Milliseconds since 1970.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let help = "give a time in UTC such as 2026-11-21T07:00:00";
+    let time = humantime::parse_rfc3339_weak(text)
+        .map_err(|_| format!("'{text}' is not understood; {help}"))?;
+    let since = time.duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?;
+    i64::try_from(since.as_millis()).map_err(|_| format!("'{text}' is too far away; {help}"))
 }
 
 #[cfg(test)]

@@ -18,12 +18,48 @@ struct Asset {
     body: &'static str,
 }
 
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
+
+macro_rules! asset {
+    ($path:expr, $name:literal, $content_type:expr) => {
+        Asset {
+            path: $path,
+            content_type: $content_type,
+            body: include_str!(concat!("page/", $name)),
+        }
+    };
+    ($name:literal, $content_type:expr) => {
+        asset!(concat!("/page/", $name), $name, $content_type)
+    };
+}
+
 /// Served without a token: the data that they show is not.
-const ASSETS: &[Asset] = &[Asset {
-    path: "/",
-    content_type: "text/html; charset=utf-8",
-    body: include_str!("page/index.html"),
-}];
+const ASSETS: &[Asset] = &[
+    asset!("/", "index.html", HTML),
+    asset!("style.css", STYLE),
+    asset!("icon.svg", IMAGE),
+    asset!("actions.js", SCRIPT),
+    asset!("app.js", SCRIPT),
+    asset!("chart.js", SCRIPT),
+    asset!("charts.js", SCRIPT),
+    asset!("checkpoints.js", SCRIPT),
+    asset!("dom.js", SCRIPT),
+    asset!("dropped.js", SCRIPT),
+    asset!("figures.js", SCRIPT),
+    asset!("files.js", SCRIPT),
+    asset!("format.js", SCRIPT),
+    asset!("headline.js", SCRIPT),
+    asset!("partitions.js", SCRIPT),
+    asset!("settings.js", SCRIPT),
+    asset!("starts.js", SCRIPT),
+    asset!("stream.js", SCRIPT),
+    asset!("subtasks.js", SCRIPT),
+    asset!("theme.js", SCRIPT),
+    asset!("themes.js", SCRIPT),
+];
 
 pub fn is_asset(path: &str) -> bool {
     ASSETS.iter().any(|asset| asset.path == path)
@@ -62,4 +98,23 @@ fn answer(asset: &Asset, tag: &str, asked: &HeaderMap) -> Response {
         headers.insert(header::ETAG, tag);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rest/page");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let path = match name.as_str() {
+                "index.html" => "/".to_owned(),
+                name => format!("/page/{name}"),
+            };
+            assert!(is_asset(&path), "{path}");
+        }
+        assert_eq!(ASSETS.len(), std::fs::read_dir(folder).unwrap().count());
+    }
 }

@@ -14,18 +14,19 @@
 //! ```
 
 pub mod archive;
+pub(crate) mod columns;
 mod expected;
 mod judge;
 mod kafka;
-mod lines;
-mod part;
+pub(crate) mod lines;
+pub(crate) mod part;
 pub mod report;
 mod selection;
 pub mod slots;
 mod standing;
 mod sums;
 mod text;
-mod tree;
+pub(crate) mod tree;
 
 use futures::stream::{self, StreamExt};
 

@@ -1,22 +1,18 @@
 //! One part file: what its footer states, and whether its rows say the same.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
-use bytes::{Buf, Bytes};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::reader::{ChunkReader, Length};
 
+use super::columns::{self, Chunks};
 use super::tree::{Entry, Tree};
 use crate::ids::{Offset, Split};
 use crate::sink::footer::{self, FooterError, OffsetSets, Stated};
@@ -60,21 +56,38 @@ impl From<ParquetError> for PartError {
 
 pub struct Footer {
     pub stated: Stated,
-    metadata: Arc<ParquetMetaData>,
+    pub metadata: Arc<ParquetMetaData>,
 }
 
 pub async fn footer(tree: &Tree, entry: &Entry) -> Result<Footer, PartError> {
-    let mut wanted = TAIL.min(entry.size);
+    let tail = last(tree, entry, TAIL.min(entry.size)).await?;
+    in_tail(tree, entry, tail).await
+}
+
+/// Of the file that the archive names by this URL, in one request as a rule; `None` when it is not
+/// there.
+pub async fn footer_of(tree: &Tree, url: &str) -> Result<Option<(Entry, Footer)>, PartError> {
+    let Some((entry, tail)) = tree.tail(url, TAIL).await? else {
+        return Ok(None);
+    };
+    let footer = in_tail(tree, &entry, tail).await?;
+    Ok(Some((entry, footer)))
+}
+
+async fn last(tree: &Tree, entry: &Entry, length: u64) -> Result<Bytes, StoreError> {
+    let range = entry.size - length..entry.size;
+    Ok(tree.ranges(entry, &[range]).await?.swap_remove(0))
+}
+
+async fn in_tail(tree: &Tree, entry: &Entry, mut tail: Bytes) -> Result<Footer, PartError> {
     let mut reader = ParquetMetaDataReader::new();
     loop {
-        let range = entry.size - wanted..entry.size;
-        let tail = tree.ranges(entry, &[range]).await?.swap_remove(0);
         match reader.try_parse_sized(&tail, entry.size) {
             Ok(()) => break,
             Err(ParquetError::NeedMoreData(needed))
-                if needed as u64 > wanted && needed as u64 <= entry.size =>
+                if needed > tail.len() && needed as u64 <= entry.size =>
             {
-                wanted = needed as u64;
+                tail = last(tree, entry, needed as u64).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -105,12 +118,7 @@ pub async fn compare_rows(tree: &Tree, entry: &Entry, footer: &Footer) -> Result
     let arrow = arrow_metadata(footer)?;
     let mut found = Found::default();
     for group in 0..footer.metadata.num_row_groups() {
-        let ranges = column_ranges(&footer.metadata, group)?;
-        let bytes = tree.ranges(entry, &ranges).await?;
-        let chunks = Chunks {
-            size: entry.size,
-            chunks: ranges.iter().map(|r| r.start).zip(bytes).collect(),
-        };
+        let chunks = columns::fetch(tree, entry, &footer.metadata, group, &COLUMNS).await?;
         let (arrow, stated) = (arrow.clone(), footer.stated.checkpoint.0);
         let decode = tokio::task::spawn_blocking(move || {
             let result = found.add_group(chunks, arrow, group, stated);
@@ -147,19 +155,6 @@ fn arrow_metadata(footer: &Footer) -> Result<ArrowReaderMetadata, ParquetError> 
     ArrowReaderMetadata::try_new(footer.metadata.clone(), options.with_schema(schema))
 }
 
-fn column_ranges(metadata: &ParquetMetaData, group: usize) -> Result<Vec<Range<u64>>, PartError> {
-    let columns = metadata.row_group(group).columns();
-    let range = |name: &str| {
-        let column = columns.iter().find(|c| c.column_path().string() == name);
-        let (start, length) = column?.byte_range();
-        Some(start..start + length)
-    };
-    let ranges = COLUMNS.map(|name| {
-        range(name).ok_or_else(|| Unreadable::Differs(format!("it has no column {name}")))
-    });
-    Ok(ranges.into_iter().collect::<Result<_, _>>()?)
-}
-
 #[derive(Default)]
 struct Found {
     sets: OffsetSets,
@@ -175,14 +170,7 @@ impl Found {
         group: usize,
         checkpoint: u64,
     ) -> Result<(), PartError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, arrow);
-        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
-        let reader = builder
-            .with_projection(mask)
-            .with_row_groups(vec![group])
-            .with_batch_size(65_536)
-            .build()?;
-        for batch in reader {
+        for batch in chunks.decode(arrow, group, &COLUMNS)? {
             let batch = batch.map_err(|e| ParquetError::ArrowError(e.to_string()))?;
             self.add(&batch, checkpoint)?;
         }
@@ -244,44 +232,5 @@ impl Found {
             self.splits.push(split.clone());
             next
         })
-    }
-}
-
-/// The column chunks of one row group, at their places in the file.
-struct Chunks {
-    size: u64,
-    chunks: Vec<(u64, Bytes)>,
-}
-
-impl Chunks {
-    fn from(&self, start: u64) -> Result<Bytes, ParquetError> {
-        let chunk = self.chunks.iter().find_map(|(begin, bytes)| {
-            let skip = usize::try_from(start.checked_sub(*begin)?).ok()?;
-            (skip < bytes.len()).then(|| bytes.slice(skip..))
-        });
-        chunk.ok_or_else(|| ParquetError::General(format!("byte {start} was not fetched")))
-    }
-}
-
-impl Length for Chunks {
-    fn len(&self) -> u64 {
-        self.size
-    }
-}
-
-impl ChunkReader for Chunks {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(self.from(start)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let bytes = self.from(start)?;
-        if bytes.len() < length {
-            let end = start + length as u64;
-            return Err(ParquetError::General(format!("byte {end} was not fetched")));
-        }
-        Ok(bytes.slice(..length))
     }
 }

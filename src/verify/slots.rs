@@ -42,8 +42,16 @@ impl Slots {
     }
 }
 
-/// Reads all slots of a checkpoint log.
-pub async fn read(location: &Location, access: &S3Access) -> Result<Slots, VerifyError> {
+/// A checkpoint log of which only the newest slot is read yet.
+pub struct Listed {
+    tree: Tree,
+    /// All but the newest.
+    older: BTreeMap<CheckpointId, Entry>,
+    pub newest: Slot,
+}
+
+/// Lists a checkpoint log and reads its newest slot.
+pub async fn list(location: &Location, access: &S3Access) -> Result<Listed, VerifyError> {
     let tree = Tree::open(location, access)?;
     let mut vanished = None;
     loop {
@@ -51,46 +59,85 @@ pub async fn read(location: &Location, access: &S3Access) -> Result<Slots, Verif
             let folder = entry.key.strip_suffix("/_metadata")?;
             Some((CheckpointId::from_folder(folder)?, entry))
         });
-        let entries: BTreeMap<_, _> = entries.collect();
-        let Some(&highest) = entries.keys().next_back() else {
+        let mut older: BTreeMap<_, _> = entries.collect();
+        let Some((highest, entry)) = older.pop_last() else {
             return Err(VerifyError::NoCheckpoints(location.to_string()));
         };
-        let url = tree.url(&entries[&highest].key);
-        let mut read = read_all(&tree, entries).await?;
-        let source = match read.remove(&highest) {
-            Some(Ok(newest)) => return Ok(sorted(newest, read)),
+        let source = match read_one(&tree, highest, &entry).await? {
+            Some(Ok(newest)) => {
+                return Ok(Listed {
+                    tree,
+                    older,
+                    newest,
+                });
+            }
             Some(Err(unusable)) => return Err(VerifyError::NewestSlot(unusable)),
             None => SlotError::Missing,
         };
         // Listed and then gone: pruned meanwhile, so there is a higher one.
         if vanished == Some(highest) {
+            let url = tree.url(&entry.key);
             return Err(VerifyError::NewestSlot(SlotUnusable { url, source }));
         }
         vanished = Some(highest);
     }
 }
 
+impl Listed {
+    /// Ascending, the newest among them.
+    pub fn ids(&self) -> Vec<CheckpointId> {
+        let older = self.older.keys().copied();
+        older.chain([self.newest.id]).collect()
+    }
+
+    /// One that was listed; `None` when it is not there any more.
+    pub async fn read(
+        &self,
+        id: CheckpointId,
+    ) -> Result<Option<Result<Slot, SlotUnusable>>, StoreError> {
+        if id == self.newest.id {
+            return Ok(Some(Ok(self.newest.clone())));
+        }
+        match self.older.get(&id) {
+            Some(entry) => read_one(&self.tree, id, entry).await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// Reads all slots of a checkpoint log.
+pub async fn read(location: &Location, access: &S3Access) -> Result<Slots, VerifyError> {
+    let listed = list(location, access).await?;
+    let tree = &listed.tree;
+    let read = stream::iter(&listed.older).map(|(&id, entry)| async move {
+        let slot = read_one(tree, id, entry).await?;
+        Ok::<_, StoreError>(slot.map(|slot| (id, slot)))
+    });
+    let others: Vec<_> = read.buffer_unordered(CONCURRENCY).try_collect().await?;
+    Ok(sorted(
+        listed.newest,
+        others.into_iter().flatten().collect(),
+    ))
+}
+
 type Read = BTreeMap<CheckpointId, Result<Slot, SlotUnusable>>;
 
-/// Those that are still there.
-async fn read_all(
+/// `None` when it is not there any more.
+async fn read_one(
     tree: &Tree,
-    entries: BTreeMap<CheckpointId, Entry>,
-) -> Result<Read, VerifyError> {
-    let read = stream::iter(entries).map(|(id, entry)| async move {
-        let body = match tree.get(&entry).await {
-            Ok(body) => body,
-            Err(error) if gone(&error) => return Ok(None),
-            Err(error) => return Err(VerifyError::from(error)),
-        };
-        let slot = Slot::from_bytes(id, &body).map_err(|source| SlotUnusable {
-            url: tree.url(&entry.key),
-            source,
-        });
-        Ok(Some((id, slot)))
+    id: CheckpointId,
+    entry: &Entry,
+) -> Result<Option<Result<Slot, SlotUnusable>>, StoreError> {
+    let body = match tree.get(entry).await {
+        Ok(body) => body,
+        Err(error) if gone(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let slot = Slot::from_bytes(id, &body).map_err(|source| SlotUnusable {
+        url: tree.url(&entry.key),
+        source,
     });
-    let slots: Vec<_> = read.buffer_unordered(CONCURRENCY).try_collect().await?;
-    Ok(slots.into_iter().flatten().collect())
+    Ok(Some(slot))
 }
 
 fn sorted(newest: Slot, others: Read) -> Slots {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
 use crate::config::location::Location;
 use crate::store::StoreError;
@@ -71,7 +71,16 @@ impl Tree {
 
     /// Every object below the root.
     pub async fn list(&self) -> Result<Vec<Entry>, StoreError> {
-        let listed = self.store.list(self.prefix.as_ref());
+        self.list_at(self.prefix.as_ref()).await
+    }
+
+    /// Every object below a folder of the root; none when it is not there.
+    pub async fn list_folder(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        self.list_at(Some(&self.path(folder))).await
+    }
+
+    async fn list_at(&self, place: Option<&Path>) -> Result<Vec<Entry>, StoreError> {
+        let listed = self.store.list(place);
         let entries = listed.try_filter_map(async |object| {
             let key = match &self.prefix {
                 Some(prefix) => object.location.as_ref().strip_prefix(prefix.as_ref()),
@@ -86,6 +95,51 @@ impl Tree {
         });
         let all = entries.try_collect().await;
         all.map_err(|e| StoreError::unavailable("listing", self.location.to_string(), e))
+    }
+
+    /// Whether the object is there that the archive names by this URL.
+    pub async fn has(&self, url: &str) -> Result<bool, StoreError> {
+        let Some(key) = self.key(url) else {
+            return Ok(false);
+        };
+        match self.store.head(&self.path(key)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(StoreError::unavailable("looking for", url, e)),
+        }
+    }
+
+    /// The object that the archive names by this URL, with its last bytes, `length` or all; `None` when
+    /// it is not there.
+    pub async fn tail(&self, url: &str, length: u64) -> Result<Option<(Entry, Bytes)>, StoreError> {
+        let Some(key) = self.key(url) else {
+            return Ok(None);
+        };
+        let path = self.path(key);
+        let range = GetOptions::new().with_range(Some(GetRange::Suffix(length)));
+        let failed = |e| StoreError::unavailable("reading", url, e);
+        let found = match self.store.get_opts(&path, range).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let entry = Entry {
+            key: key.to_owned(),
+            size: found.meta.size,
+            path,
+        };
+        Ok(Some((entry, found.bytes().await.map_err(failed)?)))
+    }
+
+    fn key<'a>(&self, url: &'a str) -> Option<&'a str> {
+        url.strip_prefix(&self.written_at)?.strip_prefix('/')
+    }
+
+    fn path(&self, key: &str) -> Path {
+        match &self.prefix {
+            Some(prefix) => Path::from(format!("{prefix}/{key}")),
+            None => Path::from(key),
+        }
     }
 
     pub async fn get(&self, entry: &Entry) -> Result<Bytes, StoreError> {

@@ -9,7 +9,7 @@ const SAID: &str = "reading the records of lost files again";
 
 /// An archive whose last process was killed between its slot and the completion of its uploads: a
 /// proxy has let none pass. Every ninth record is in the dropped output.
-fn killed_before_completion() -> (Archive, std::sync::Arc<Topic>) {
+pub fn killed_before_completion() -> (Archive, std::sync::Arc<Topic>) {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(2);
     topic.produce_some_broken(1_000, |n, _| (n % 9 == 3).then(|| Some(b"broken".to_vec())));

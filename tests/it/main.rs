@@ -16,6 +16,7 @@ mod disk;
 mod exactly_once;
 mod failure_points;
 mod fencing;
+mod find;
 mod harness;
 mod idle;
 mod lost_files;

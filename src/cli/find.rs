@@ -1,0 +1,67 @@
+//! `lineage find`: where one record is, what was written at a moment, where a uuid is.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::verify::Found;
+use crate::clock::EpochMillis;
+use crate::config::args::FindArgs;
+use crate::config::settings;
+use crate::find::{Archive, FindError, Moment, Record, Values};
+use crate::ids::Offset;
+use crate::verify::VerifyError;
+
+/// # Errors
+/// If it could not look.
+pub async fn find(args: FindArgs) -> anyhow::Result<Found> {
+    let settings::Archive { paths, s3 } = args.archive.try_into()?;
+    let archive = Archive::open(&paths, &s3).await.map_err(with_advice)?;
+    let (text, found) = match (args.time, args.uuid, args.offset, args.partition) {
+        (Some(time), _, _, partition) => {
+            let found = Moment::find(&archive, EpochMillis(time), partition).await;
+            let found = found.map_err(with_advice)?;
+            let text = text(args.json, &found, Moment::to_text)?;
+            (text, !found.files.is_empty())
+        }
+        (_, Some(uuid), _, _) => {
+            let (Some(from), Some(to)) = (args.from, args.to) else {
+                anyhow::bail!("--uuid needs --from and --to");
+            };
+            let found = Values::find(&archive, uuid, from, to).await;
+            let found = found.map_err(with_advice)?;
+            let text = text(args.json, &found, Values::to_text)?;
+            (text, !found.records.is_empty())
+        }
+        (_, _, Some(offset), Some(partition)) => {
+            let found = Record::find(&archive, partition, Offset(offset)).await;
+            let found = found.map_err(with_advice)?;
+            let text = text(args.json, &found, Record::to_text)?;
+            (text, found.place.is_in_archive())
+        }
+        _ => anyhow::bail!("--partition and --offset, --time, or --uuid says what to find"),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(if found { Found::Good } else { Found::Bad })
+}
+
+fn text<T: Serialize>(json: bool, found: &T, to_text: fn(&T) -> String) -> anyhow::Result<String> {
+    Ok(if json {
+        serde_json::to_string_pretty(found)? + "\n"
+    } else {
+        to_text(found)
+    })
+}
+
+fn with_advice(error: FindError) -> anyhow::Error {
+    let advice = match &error {
+        FindError::Archive(VerifyError::Store(_)) => {
+            "; check the four paths, AWS_ENDPOINT_URL, AWS_REGION and the credentials"
+        }
+        _ => "",
+    };
+    anyhow::anyhow!(
+        "cannot look: {}{advice}",
+        crate::runtime::retry::with_causes(&error)
+    )
+}

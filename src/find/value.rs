@@ -1,0 +1,229 @@
+//! The rows whose field `uuid` has a value: no log says where they are, so the field is read, in the
+//! files of a range of checkpoints, and nothing else of them. Row groups whose statistics exclude the
+//! value are left out; of ids that never repeat there are none.
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_schema::DataType;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use parquet::errors::ParquetError;
+use parquet::file::statistics::Statistics;
+use serde::Serialize;
+
+use super::archive::{Archive, PartFile};
+use super::folder::File;
+use super::record::InFile;
+use super::row::{self, Row};
+use super::{CONCURRENCY, FindError, moment};
+use crate::clock::EpochMillis;
+use crate::config::bound::Bound;
+use crate::ids::{CheckpointId, Offset};
+use crate::store::Root;
+use crate::transform::enrich::{OFFSET, PARTITION};
+use crate::verify::columns;
+use crate::verify::part::{PartError, Unreadable};
+
+const COLUMN: &str = "uuid";
+
+/// Files that are read at once; each takes the memory of one column of a row group.
+const READERS: usize = 8;
+
+#[derive(Debug, Serialize)]
+pub struct Values {
+    pub uuid: String,
+    /// Both included; null where no checkpoint is in the range.
+    pub checkpoints: Option<(CheckpointId, CheckpointId)>,
+    pub files_read: usize,
+    /// More than one where the record was produced more than once.
+    pub records: Vec<Found>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Found {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: Offset,
+    #[serde(flatten)]
+    pub file: InFile,
+    #[serde(flatten)]
+    pub row: Row,
+}
+
+impl Values {
+    /// A time stands for all records that were processed from then on, or until then.
+    pub async fn find(
+        archive: &Archive,
+        uuid: String,
+        from: Bound,
+        to: Bound,
+    ) -> Result<Self, FindError> {
+        let checkpoints = range(archive, from, to).await?;
+        let ids = checkpoints.map_or(1..1, |(first, last)| first.0..last.0 + 1);
+        let folders = stream::iter(ids).map(|id| archive.folder(CheckpointId(id)));
+        let folders: Vec<_> = folders.buffered(CONCURRENCY).try_collect().await?;
+        let files = folders.iter().flat_map(|folder| folder.files());
+        let files = files.filter(|file| file.root == Root::Output).cloned();
+        let uuid_text = uuid.as_str();
+        let found = stream::iter(files)
+            .map(|file| async move { in_file(archive, file, uuid_text).await })
+            .buffered(READERS);
+        let found: Vec<_> = found.try_collect().await?;
+        let files_read = found.iter().flatten().count();
+        let records: Vec<_> = found.into_iter().flatten().flatten().collect();
+        if records.is_empty() {
+            archive.was_whole()?;
+        }
+        Ok(Self {
+            uuid,
+            checkpoints,
+            files_read,
+            records,
+        })
+    }
+}
+
+async fn range(
+    archive: &Archive,
+    from: Bound,
+    to: Bound,
+) -> Result<Option<(CheckpointId, CheckpointId)>, FindError> {
+    let newest = archive.slots.newest.id;
+    let first = match from {
+        Bound::Checkpoint(id) => Some(id),
+        Bound::Time(from) => {
+            let (_, after) = moment::around(archive, EpochMillis(from)).await?;
+            after.map(|of| of.checkpoint)
+        }
+    };
+    let last = match to {
+        Bound::Checkpoint(id) => id,
+        Bound::Time(to) => {
+            let (_, after) = moment::around(archive, EpochMillis(to)).await?;
+            // A record of that moment may be in the next one.
+            after.map_or(newest, |of| of.checkpoint.next())
+        }
+    };
+    let last = last.min(newest);
+    let first = first.map(|first| first.max(CheckpointId(1)));
+    Ok(first
+        .filter(|first| *first <= last)
+        .map(|first| (first, last)))
+}
+
+/// `None` for a file that is not visible.
+async fn in_file(
+    archive: &Archive,
+    file: File,
+    uuid: &str,
+) -> Result<Option<Vec<Found>>, FindError> {
+    let Some(part) = archive.part(file.root, &file.url).await? else {
+        return Ok(None);
+    };
+    let failed = |error| FindError::of_file(&file.url, error);
+    let metadata = &part.footer.metadata;
+    let arrow = row::arrow_metadata(&part).map_err(|e| failed(e.into()))?;
+    let text = arrow.schema().field_with_name(COLUMN).ok();
+    if text.is_none_or(|field| *field.data_type() != DataType::Utf8) {
+        return Err(FindError::NoColumn {
+            url: file.url,
+            column: COLUMN,
+        });
+    }
+    let tree = archive.tree(file.root);
+    let mut found = Vec::new();
+    let mut before = 0;
+    for group in 0..metadata.num_row_groups() {
+        let rows = u64::try_from(metadata.row_group(group).num_rows()).unwrap_or(0);
+        before += rows;
+        if !may_hold(&part, group, uuid) {
+            continue;
+        }
+        let chunks = columns::fetch(tree, &part.entry, metadata, group, &[COLUMN]).await;
+        let chunks = chunks.map_err(failed)?;
+        let (arrow_of_group, sought) = (arrow.clone(), uuid.to_owned());
+        let places = tokio::task::spawn_blocking(move || {
+            let batches = chunks.decode(arrow_of_group, group, &[COLUMN])?;
+            places(batches, &sought)
+        });
+        let places = places.await?.map_err(|e| failed(e.into()))?;
+        if places.is_empty() {
+            continue;
+        }
+        let names = [PARTITION, OFFSET];
+        let chunks = columns::fetch(tree, &part.entry, metadata, group, &names).await;
+        let batches = chunks.map_err(failed)?.decode(arrow.clone(), group, &names);
+        let origins = origins(batches.map_err(|e| failed(e.into()))?, &places);
+        for (place, (partition, offset)) in places.iter().zip(origins.map_err(failed)?) {
+            found.push(Found {
+                topic: archive.slots.newest.identity.topic.clone(),
+                partition,
+                offset,
+                file: InFile::of_line(&file),
+                row: Row {
+                    row_group: group,
+                    row_in_group: *place,
+                    row_in_file: before - rows + place,
+                    error: None,
+                },
+            });
+        }
+    }
+    Ok(Some(found))
+}
+
+fn may_hold(part: &PartFile, group: usize, uuid: &str) -> bool {
+    let column = columns::named(&part.footer.metadata, group, COLUMN);
+    match column.and_then(|column| column.statistics()) {
+        Some(Statistics::ByteArray(of)) => {
+            // Those of long text may be cut, and are bounds all the same.
+            let (least, most) = (of.min_opt(), of.max_opt());
+            least.is_none_or(|least| least.data() <= uuid.as_bytes())
+                && most.is_none_or(|most| uuid.as_bytes() <= most.data())
+        }
+        _ => true,
+    }
+}
+
+type Batches = parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+
+fn places(batches: Batches, uuid: &str) -> Result<Vec<u64>, ParquetError> {
+    let mut places = Vec::new();
+    let mut before = 0;
+    for batch in batches {
+        let batch = batch.map_err(|e| ParquetError::ArrowError(e.to_string()))?;
+        let values = batch.column(0).as_string::<i32>();
+        let rows = (before..).zip(values);
+        places.extend(rows.filter_map(|(row, value)| (value == Some(uuid)).then_some(row)));
+        before += batch.num_rows() as u64;
+    }
+    Ok(places)
+}
+
+fn origins(batches: Batches, places: &[u64]) -> Result<Vec<(i32, Offset)>, PartError> {
+    let mut origins = Vec::new();
+    let mut before = 0;
+    for batch in batches {
+        let batch = batch.map_err(|e| ParquetError::ArrowError(e.to_string()))?;
+        let rows = batch.num_rows() as u64;
+        for place in places
+            .iter()
+            .filter(|place| (before..before + rows).contains(place))
+        {
+            // Below the number of rows of a batch.
+            let row = usize::try_from(place - before).unwrap_or(usize::MAX);
+            let differs = || Unreadable::Differs("its lineage columns are of other types".into());
+            origins.push(origin(&batch, row).ok_or_else(differs)?);
+        }
+        before += rows;
+    }
+    Ok(origins)
+}
+
+fn origin(batch: &RecordBatch, row: usize) -> Option<(i32, Offset)> {
+    let partitions = batch.column_by_name(PARTITION)?;
+    let offsets = batch.column_by_name(OFFSET)?;
+    let partition = partitions.as_primitive_opt::<Int32Type>()?.value(row);
+    let offset = offsets.as_primitive_opt::<Int64Type>()?.value(row);
+    Some((partition, Offset(offset)))
+}

@@ -1,0 +1,119 @@
+// The page of a service that runs: it shows the numbers of that service, and goes on with them.
+
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { launch, open } from "./browser.mjs";
+
+const URL_OF_PAGE = process.env.LINEAGE_PAGE_URL;
+const SHOTS = process.env.LINEAGE_PAGE_SHOTS;
+const TOKEN = process.env.REST_TOKEN;
+if (!URL_OF_PAGE) throw new Error("LINEAGE_PAGE_URL does not name a running service: run scripts/page.sh URL");
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser.close());
+
+async function opened(t, options) {
+  const all = await open(browser, URL_OF_PAGE, options);
+  t.after(() => all.context.close());
+  if (TOKEN) {
+    await all.page.getByRole("textbox", { name: "Token" }).fill(TOKEN);
+    await all.page.keyboard.press("Enter");
+  }
+  await all.page.locator("body[data-connection=live]").waitFor();
+  return all;
+}
+
+async function asked(path) {
+  const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
+  return (await fetch(new URL(path, URL_OF_PAGE), { headers })).json();
+}
+
+const number = (text) => Number(text.replaceAll(",", ""));
+
+/** Consumed offsets by partition, as the page tells them. */
+async function consumed(page) {
+  const table = page.getByRole("button", { name: "Show as a table" });
+  if ((await table.isVisible()) && (await table.getAttribute("aria-pressed")) === "false") await table.click();
+  const rows = await page.locator("#partitions tbody tr").evaluateAll((all) =>
+    all.map((row) => [row.cells[0].innerText, row.cells[4].innerText]),
+  );
+  return new Map(rows.map(([partition, offset]) => [Number(partition), number(offset)]));
+}
+
+test("its offsets lie between those that the service tells before and after", async (t) => {
+  const { page, complaints, elsewhere } = await opened(t);
+  const before = await asked("lineage/view");
+  await page.waitForFunction((now) => Date.parse(document.getElementById("connection").title.split(" ").at(-1)) > now, before.now);
+  const shown = await consumed(page);
+  const after = await asked("lineage/view");
+  assert.ok(shown.size > 0);
+  for (const [partition, offset] of shown) {
+    const of = (view) => view.splits.find(({ split }) => split.partition === partition).consumed;
+    assert.ok(of(before) <= offset && offset <= of(after), `partition ${partition}: ${offset}`);
+  }
+  assert.deepEqual(complaints, []);
+  assert.deepEqual(elsewhere, []);
+});
+
+test("state, checkpoint, dropped records and trouble are those of the service", async (t) => {
+  const { page } = await opened(t);
+  // Anew if a checkpoint or trouble has come in between.
+  for (let tries = 0; ; tries += 1) {
+    const before = await asked("lineage/view");
+    await page.waitForFunction((now) => Date.parse(document.getElementById("connection").title.split(" ").at(-1)) > now, before.now);
+    const told = await page.locator(".headline").innerText();
+    const troubles = await page.locator("#troubles li strong").allInnerTexts();
+    const after = await asked("lineage/view");
+    const newest = (view) => view.checkpoints.history.find(({ state }) => state === "COMPLETED")?.id;
+    const dropped = (view) => Object.values(view.dropped.by_reason).reduce((sum, n) => sum + n, 0);
+    const same = [(view) => view.state, newest, dropped, (view) => Object.keys(view.troubles).join()];
+    if (same.some((of) => of(before) !== of(after)) && tries < 20) continue;
+    assert.deepEqual(troubles.sort(), Object.keys(after.troubles).sort());
+    const wanted = after.state === "RUNNING" && troubles.length > 0 ? "degraded" : after.state.toLowerCase();
+    assert.match(told.toLowerCase(), new RegExp(wanted === "created" ? "starting" : wanted));
+    const list = await page.locator(".checkpoints .row-name").allInnerTexts();
+    if (newest(after) !== undefined) assert.ok(list.includes(`chk-${newest(after)}`), list.join(", "));
+    const title = await page.locator("#fact-dropped .figure").getAttribute("title");
+    if (dropped(after) > 0) assert.equal(number(title), dropped(after));
+    return;
+  }
+});
+
+test("the files of the newest checkpoint are the lines of its commit log", async (t) => {
+  const { page } = await opened(t);
+  let one;
+  for (let tries = 0; !one && tries < 240; tries += 1) {
+    const { checkpoints } = await asked("lineage/view");
+    one = checkpoints.history.find(({ state, files }) => state === "COMPLETED" && files > 0);
+    if (!one) await new Promise((wake) => setTimeout(wake, 500));
+  }
+  assert.ok(one, "a checkpoint with files");
+  const name = page.getByRole("button", { name: `chk-${one.id}`, exact: true });
+  while (!(await name.isVisible())) await page.getByRole("button", { name: "Show more" }).click();
+  await name.click();
+  const { files } = await asked(`lineage/checkpoints/${one.id}/files`);
+  await page.locator(".files li").first().waitFor();
+  const lines = await page.locator(".files code").allInnerTexts();
+  assert.deepEqual(lines, files.slice(0, 200).map(({ s3_key, commit_timestamp }) => `${one.id},${s3_key},${commit_timestamp}`));
+});
+
+test("it looks as it should", async (t) => {
+  if (!SHOTS) return t.skip("no folder for screenshots was given");
+  mkdirSync(SHOTS, { recursive: true });
+  for (const [name, options] of [
+    ["light", { colorScheme: "light" }],
+    ["dark", { colorScheme: "dark" }],
+    ["phone", { width: 360, height: 780 }],
+  ]) {
+    const { page } = await opened(t, options);
+    // Long enough for a speed, which takes two views.
+    await page.waitForFunction(() => document.querySelector("#chart-throughput .chart-value").innerText !== "–");
+    await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+    await page.screenshot({ path: join(SHOTS, `${name}-whole.png`), fullPage: true });
+  }
+});
