@@ -23,7 +23,9 @@ async fn sent_to(server: &Server, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    // Half of what the limits are without these settings.
+    let closed = tokio::time::timeout(Duration::from_secs(15), stream.read_to_string(&mut answer));
+    closed.await.expect("the connection is closed").unwrap();
     answer
 }
 
