@@ -87,6 +87,7 @@ test("trouble is told with what it concerns, and is gone when it is gone", async
   await says(page.locator("#troubles li"), /uploading part 3.*connection refused/);
   await says(fact(page, "state"), /Degraded.*2 troubles/);
   await says(fact(page, "lag"), /–.*not known yet of 1 partition/);
+  await says(page.locator("#chart-lag .chart-value"), /^–$/);
   server.state.made = running;
   await says(fact(page, "state"), /Running/);
   assert.equal(await page.locator("#troubles li").count(), 0);

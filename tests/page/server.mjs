@@ -42,6 +42,7 @@ export async function serve(made, { token = null } = {}) {
       });
       return undefined;
     }
+    if (pathname === "/lineage/view") return json(200, state.made(Date.now()));
     if (pathname === "/lineage/history") return json(200, state.history ?? history());
     const id = /^\/lineage\/checkpoints\/(\d+)\/files$/.exec(pathname);
     if (id) return json(200, { checkpoint: Number(id[1]), files: files(Number(id[1])) });

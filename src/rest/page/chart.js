@@ -101,8 +101,10 @@ export class Chart {
   }
 
   read(known, x, y) {
-    let chosen = known.at(-1);
-    const pointed = this.pointed !== null && chosen;
+    // What is not known now is not what it was last.
+    const newest = this.points.at(-1)?.[1] === null ? undefined : known.at(-1);
+    let chosen = newest;
+    const pointed = this.pointed !== null && known.length > 0;
     if (pointed) {
       const far = ([at]) => Math.abs(x(at) - this.pointed);
       chosen = known.reduce((best, one) => (far(one) < far(best) ? one : best));
@@ -114,7 +116,7 @@ export class Chart {
     text(this.when, pointed ? `at ${clock(chosen[0])}` : "");
     text(this.value, chosen ? this.shown(chosen[1]) : NOT_KNOWN, chosen ? this.exact(chosen[1]) : "not known");
     const most = known.reduce((top, [, value]) => Math.max(top, value), 0);
-    const now = known.length ? this.shown(known.at(-1)[1]) : "not known";
+    const now = newest ? this.shown(newest[1]) : "not known";
     set(this.root, { "aria-label": `${this.title}, now ${now}, at most ${this.shown(most)} in the time shown` });
   }
 }

@@ -19,7 +19,8 @@ export function subtasks() {
   const memory = document.getElementById("memory");
   const { node, body } = table("Subtasks of this start", COLUMNS);
   root.append(node);
-  root.after(h("p", { class: "empty" }, "No subtask runs yet."));
+  const legend = KINDS.map((kind) => h("span", {}, h("i", { class: `swatch ${kind}` }), kind));
+  root.after(h("p", { class: "empty" }, "No subtask runs yet."), h("p", { class: "legend" }, ...legend));
   let last = null;
   return (view) => {
     const times = spent(last, view);
