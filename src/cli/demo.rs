@@ -30,7 +30,7 @@ use crate::sink::parquet::Compression;
 use crate::source::kafka::KafkaSettings;
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::InputSchema;
-use screen::Screen;
+use screen::{Read, Screen};
 
 const TOPIC: &str = "lineage-input";
 const PARTITIONS: i32 = 10;
@@ -121,7 +121,7 @@ async fn for_duration(duration: Option<Duration>) {
     }
 }
 
-async fn show(screen: &Screen, generator: &Generator, supervisor: &Supervisor) {
+async fn show(screen: &Screen, generator: &Generator, supervisor: &Arc<Supervisor>) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
@@ -130,9 +130,9 @@ async fn show(screen: &Screen, generator: &Generator, supervisor: &Supervisor) {
 }
 
 /// Waits until everything is read; not for ever, for the tally says what is missing.
-async fn caught_up(supervisor: &Supervisor, produced: u64) {
+async fn caught_up(supervisor: &Arc<Supervisor>, produced: u64) {
     let reading = async {
-        while supervisor.progress().consumed() < produced {
+        while Read::of(supervisor).consumed < produced {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

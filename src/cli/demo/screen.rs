@@ -4,14 +4,16 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Folder;
-use crate::ids::CheckpointId;
+use crate::ids::{CheckpointId, NextOffset};
 use crate::jobs::Supervisor;
+use crate::jobs::view::SplitView;
 
 pub struct Screen {
     lines: MultiProgress,
@@ -20,6 +22,27 @@ pub struct Screen {
     checkpoint: ProgressBar,
     started: Instant,
     last: Cell<Option<(CheckpointId, Instant)>>,
+}
+
+/// Records of all partitions, which begin at offset 0.
+pub struct Read {
+    pub consumed: u64,
+    /// In complete checkpoints.
+    pub durable: u64,
+}
+
+impl Read {
+    pub fn of(supervisor: &Arc<Supervisor>) -> Self {
+        let splits = supervisor.control().view().splits;
+        let sum = |offset: fn(&SplitView) -> NextOffset| {
+            let offsets = splits.iter().map(offset);
+            offsets.map(|next| next.0.unsigned_abs()).sum()
+        };
+        Self {
+            consumed: sum(|split| split.consumed),
+            durable: sum(|split| split.durable),
+        }
+    }
 }
 
 impl Screen {
@@ -52,22 +75,17 @@ impl Screen {
         }
     }
 
-    pub fn show(&self, produced: u64, supervisor: &Supervisor) {
-        let progress = supervisor.progress();
-        let (durable, last) = {
-            let checkpoints = progress.checkpoints();
-            (checkpoints.total, checkpoints.newest.front().cloned())
-        };
-        let consumed = progress.consumed();
+    pub fn show(&self, produced: u64, supervisor: &Arc<Supervisor>) {
+        // By offsets, which go on over a stop and a resume on the page; counters begin anew.
+        let Read { consumed, durable } = Read::of(supervisor);
+        let last = supervisor.progress().checkpoints().newest.front().cloned();
         let seconds = self.started.elapsed().as_secs();
         let lag = produced.saturating_sub(consumed);
-        let waiting = consumed.saturating_sub(durable.rows + durable.dropped);
+        let waiting = consumed.saturating_sub(durable);
         self.produced
             .set_message(format!("{produced} records in {seconds} s"));
-        let mut archived = format!(
-            "{} records in {} files; {waiting} wait for the next checkpoint, lag {lag}",
-            durable.rows, durable.files
-        );
+        let mut archived =
+            format!("{durable} records; {waiting} wait for the next checkpoint, lag {lag}");
         if supervisor.health().degraded() {
             archived.push_str("  DEGRADED");
         }
