@@ -6,6 +6,7 @@
 #   bench/flink.sh start DIR              start a session cluster on free ports, with conf, logs and pids under DIR
 #   bench/flink.sh run DIR ARGUMENTS...   submit the job of flink-peer/ and print its id
 #   bench/flink.sh stop DIR               stop the cluster
+#   bench/flink.sh cli ARGUMENTS...       Flink's own command line, for any JobManager: list -m HOST:PORT
 #
 # start reads LINEAGE_TEST_S3, LINEAGE_TEST_S3_ACCESS_KEY and LINEAGE_TEST_S3_SECRET_KEY, and leaves DIR/env with
 # the address of the JobManager and the pids. The cache is that of scripts/servers.sh. Linux only.
@@ -212,6 +213,18 @@ run() {
     echo "$id"
 }
 
+# ---------------------------------------------------------------- cli
+
+CLI_CONF=
+cli() {
+    check_installed "$FLINK_HOME"
+    CLI_CONF=$(mktemp -d)
+    trap 'rm -rf "$CLI_CONF"' EXIT
+    # It wants to have a configuration; the address is among the arguments.
+    echo 'rest.address: localhost' >"$CLI_CONF/config.yaml"
+    FLINK_CONF_DIR=$CLI_CONF "${JVM[@]}" -cp "$FLINK_HOME/lib/*" org.apache.flink.client.cli.CliFrontend "$@"
+}
+
 # ---------------------------------------------------------------- stop
 
 is_ours() {
@@ -239,6 +252,7 @@ main() {
         'install 1') install ;;
         'start 2') start "$2" ;;
         'stop 2') stop "$2" ;;
+        'cli '[0-9]*) (($# > 1)) || usage && cli "${@:2}" ;;
         'run '[0-9]*) (($# > 2)) || usage && run "${@:2}" ;;
         *) usage ;;
     esac

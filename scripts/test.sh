@@ -78,10 +78,12 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 step "$SERVERS" install
+if [[ -n $ALL ]]; then step scripts/clients.sh install; fi
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/lineage-test.XXXXXX")
 step "$SERVERS" start "$DIR"
 # shellcheck source=/dev/null
 source "$DIR/env"
+if [[ -n $ALL ]]; then eval "$(scripts/clients.sh env)"; fi
 
 step cargo test --workspace --locked "$@"
 if [[ -n $ALL ]]; then

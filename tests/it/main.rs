@@ -10,6 +10,7 @@
 )]
 
 mod buckets;
+mod clients;
 mod control;
 mod damaged;
 mod disk;

@@ -1,0 +1,191 @@
+//! Clients of the control plane against the real process: our own command line, and what was made for
+//! a Flink JobManager.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::{Archive, Folder, LONG, Lineage, Storage, Topic, looking, server, wait_for};
+
+/// A service that has archived what is in its topic, and its address.
+fn running() -> (Archive, Arc<Topic>, Lineage, String) {
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
+    topic.produce(1_000);
+    let flags = ["--savepoints-path", &archive.savepoints()];
+    let mut lineage = Lineage::start(&archive, &topic, &flags);
+    lineage.wait_until_it_says("checkpoint complete");
+    wait_for("all records", LONG, || {
+        let archived: i64 = archive.next_offsets().iter().sum();
+        (archived == 1_000).then_some(())
+    });
+    let log = lineage.log();
+    let line = log.lines().find(|l| l.contains("the control plane is up"));
+    let address = line.and_then(|l| l.rsplit_once("address=")).unwrap().1;
+    let address = address.trim().to_owned();
+    (archive, topic, lineage, address)
+}
+
+/// Runs a command of ours with `--json`: its exit code and what it says.
+fn ask(archive: &Archive, address: &str, arguments: &[&str]) -> (i32, Value) {
+    let rest = format!("http://{address}");
+    let output = looking(archive, &[arguments, &["--json", "--rest", &rest]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said = text.lines().next().unwrap_or("null");
+    (
+        output.status.code().unwrap(),
+        serde_json::from_str(said).unwrap_or_else(|e| {
+            panic!(
+                "{arguments:?}: {e}: {text}{}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        }),
+    )
+}
+
+/// The end of a test: everything is archived once.
+fn is_exact(archive: &Archive, topic: &Topic, lineage: Lineage) {
+    lineage.stop();
+    Lineage::run(archive, topic, &["--bounded"]);
+    assert_exact(archive, topic, Past::Calm);
+}
+
+#[test]
+fn our_command_line_looks_at_a_service_saves_it_stops_it_and_starts_it_again() {
+    let (archive, topic, lineage, address) = running();
+    let (code, status) = ask(&archive, &address, &["status"]);
+    assert_eq!((code, &status["state"]), (0, &"RUNNING".into()));
+    assert_eq!(status["splits"].as_array().unwrap().len(), 4);
+
+    let (_, file) = ask(&archive, &address, &["files", "1"]);
+    let key = file["s3_key"].as_str().unwrap();
+    let csv = archive.csv("chk-1/subtask-0.csv").join("\n");
+    assert!(csv.contains(key), "{key} is not in {csv}");
+
+    let (code, saved) = ask(&archive, &address, &["savepoint"]);
+    let location = saved["savepoint"].as_str().unwrap();
+    assert_eq!(code, 0);
+    assert!(location.starts_with(&archive.savepoints()), "{location}");
+
+    assert_eq!(ask(&archive, &address, &["stop"]).0, 0);
+    let (code, status) = ask(&archive, &address, &["status"]);
+    assert_eq!((code, &status["state"]), (1, &"FINISHED".into()));
+    let again = looking(&archive, &["stop", "--rest", &format!("http://{address}")]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already"));
+
+    let (code, resumed) = ask(&archive, &address, &["resume"]);
+    assert_eq!((code, &resumed["generation"]), (0, &2.into()));
+    assert_eq!(ask(&archive, &address, &["stop", "--now"]).0, 0);
+    assert_eq!(ask(&archive, &address, &["resume"]).0, 0);
+    topic.produce(1_000);
+    is_exact(&archive, &topic, lineage);
+}
+
+#[test]
+fn a_service_that_is_not_there_is_said_with_its_address() {
+    let archive = Archive::new(Storage::Local);
+    let output = looking(&archive, &["status", "--rest", "http://127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("no control plane answers at http://127.0.0.1:1"),
+        "{said}"
+    );
+}
+
+/// Runs Flink's own command line to a good end; what it says.
+fn flink(arguments: &[&str]) -> String {
+    let output = Command::new(server("LINEAGE_TEST_FLINK"))
+        .arg("cli")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "flink {arguments:?}: {said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+#[test]
+#[ignore = "needs scripts/clients.sh install"]
+fn flink_s_own_command_line_lists_the_job_saves_it_stops_it_and_cancels_it() {
+    let (archive, topic, lineage, address) = running();
+    let (_, status) = ask(&archive, &address, &["status"]);
+    let job = status["job"].as_str().unwrap();
+
+    let listed = flink(&["list", "-m", &address]);
+    assert!(
+        listed.contains(job) && listed.contains("(RUNNING)"),
+        "{listed}"
+    );
+
+    let target = archive.savepoints();
+    let saved = flink(&["savepoint", "-m", &address, job, &target]);
+    assert!(
+        saved.contains(&format!("Path: {target}/savepoint-")),
+        "{saved}"
+    );
+
+    let stopped = flink(&["stop", "-m", &address, "--savepointPath", &target, job]);
+    assert!(
+        stopped.contains(&format!("Path: {target}/savepoint-")),
+        "{stopped}"
+    );
+    let listed = flink(&["list", "-a", "-m", &address]);
+    assert!(
+        listed.contains(job) && listed.contains("(FINISHED)"),
+        "{listed}"
+    );
+
+    assert_eq!(ask(&archive, &address, &["resume"]).0, 0);
+    flink(&["cancel", "-m", &address, job]);
+    wait_for("the end of the job", LONG, || {
+        let (_, status) = ask(&archive, &address, &["status"]);
+        (status["state"] == "CANCELED").then_some(())
+    });
+    topic.produce(1_000);
+    is_exact(&archive, &topic, lineage);
+}
+
+#[test]
+#[ignore = "needs scripts/clients.sh install"]
+fn datahub_finds_the_topic_upstream_of_the_job() {
+    let (archive, topic, lineage, address) = running();
+    let folder = Folder::new();
+    let found = folder.path().join("found.json");
+    let recipe = serde_json::json!({
+        "source": {"type": "flink", "config": {"connection": {"rest_api_url": format!("http://{address}")}}},
+        "sink": {"type": "file", "config": {"filename": found}},
+    });
+    let path = folder.path().join("recipe.yml");
+    std::fs::write(&path, recipe.to_string()).unwrap();
+    let output = Command::new(server("LINEAGE_TEST_DATAHUB"))
+        .args(["-m", "datahub", "ingest", "run", "-c"])
+        .arg(&path)
+        .env("DATAHUB_TELEMETRY_ENABLED", "false")
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let found: Value = serde_json::from_slice(&std::fs::read(found).unwrap()).unwrap();
+    let mut aspects = found.as_array().unwrap().iter();
+    let lineage_of_the_job = aspects
+        .find(|a| a["aspectName"] == "dataJobInputOutput")
+        .unwrap();
+    let upstream = &lineage_of_the_job["aspect"]["json"]["inputDatasets"][0];
+    let expected = format!(
+        "urn:li:dataset:(urn:li:dataPlatform:kafka,{},PROD)",
+        topic.name
+    );
+    assert_eq!(upstream, &Value::from(expected));
+    is_exact(&archive, &topic, lineage);
+}
