@@ -24,7 +24,9 @@ find_chromium() {
 }
 
 if [[ -z ${CHROMIUM:-} ]] && ! CHROMIUM=$(find_chromium); then
-    [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || fail "no Chromium: install it, or name it in CHROMIUM"
+    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+        fail "no Chromium: install it, or name it in CHROMIUM"
+    fi
     { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } >&2
     CHROMIUM=$(find_chromium) || fail "Chromium was installed and is not on the PATH"
 fi

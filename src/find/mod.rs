@@ -6,7 +6,7 @@
 //!   its checkpoint with their offsets; it has the newest 100 (`slots.rs`);
 //! - of older checkpoints the commit log names the files, a folder each, and their footers say which
 //!   offsets they hold. Ids are dense and offsets grow with them, so few folders are looked at, and in
-//!   each few footers (`search.rs`, `bisection.rs`);
+//!   each few footers (`walk.rs`, `search.rs`, `bisection.rs`);
 //! - in the one file, the statistics of its row groups leave few of them, and of these the columns
 //!   `kafka_partition` and `kafka_offset` say the row (`row.rs`). These are the only rows that are read.
 //!
@@ -23,6 +23,7 @@ mod search;
 mod slots;
 mod text;
 mod value;
+mod walk;
 
 use crate::commit_log::CommitLogError;
 use crate::store::StoreError;
