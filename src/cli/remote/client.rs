@@ -61,7 +61,7 @@ impl Client {
     /// # Errors
     /// If it does not answer, refuses, or is of another version.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let answer = self.request(Method::GET, path, String::new()).await?;
+        let answer = self.request(Method::GET, path, None).await?;
         serde_json::from_value(answer).with_context(|| {
             format!(
                 "{}{path} answers something else; is it a lineage of this version?",
@@ -73,12 +73,20 @@ impl Client {
     /// # Errors
     /// If it does not answer, or refuses.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.request(Method::POST, path, body.to_string()).await
+        self.request(Method::POST, path, Some(body)).await
     }
 
-    async fn request(&self, method: Method, path: &str, body: String) -> anyhow::Result<Value> {
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.base);
-        let mut request = self.http.request(method, &url).body(body);
+        let mut request = self.http.request(method, &url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.reveal());
         }
