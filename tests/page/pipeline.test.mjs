@@ -71,7 +71,7 @@ test("state, checkpoint, dropped records and trouble are those of the service", 
     const after = await asked("lineage/view");
     const newest = (view) => view.checkpoints.history.find(({ state }) => state === "COMPLETED")?.id;
     const dropped = (view) => Object.values(view.dropped.by_reason).reduce((sum, n) => sum + n, 0);
-    const same = [(view) => view.state, newest, dropped, (view) => Object.keys(view.troubles).join()];
+    const same = [(view) => view.state, newest, (view) => Object.keys(view.troubles).join()];
     if (same.some((of) => of(before) !== of(after)) && tries < 20) continue;
     assert.deepEqual(troubles.sort(), Object.keys(after.troubles).sort());
     const wanted = after.state === "RUNNING" && troubles.length > 0 ? "degraded" : after.state.toLowerCase();
@@ -79,7 +79,7 @@ test("state, checkpoint, dropped records and trouble are those of the service", 
     const list = await page.locator(".checkpoints .row-name").allInnerTexts();
     if (newest(after) !== undefined) assert.ok(list.includes(`chk-${newest(after)}`), list.join(", "));
     const title = await page.locator("#fact-dropped .figure").getAttribute("title");
-    if (dropped(after) > 0) assert.equal(number(title), dropped(after));
+    if (dropped(after) > 0) assert.ok(dropped(before) <= number(title) && number(title) <= dropped(after), title);
     return;
   }
 });

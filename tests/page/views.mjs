@@ -111,7 +111,7 @@ export function running(now = Date.now()) {
         {
           split: { topic: "lineage-input", partition: 4 },
           offset: 7_218_776,
-          reason: "the record is shorter than its schema",
+          reason: "the record is shorter than its schema: 11 bytes, and uuid needs 36",
           value_hex: "4837663331326534392d64",
         },
         { split: { topic: "lineage-input", partition: 1 }, offset: 7_201_003, reason: "no value", value_hex: "" },

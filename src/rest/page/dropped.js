@@ -35,11 +35,17 @@ export function dropped() {
       },
       (tr, [reason, n]) => {
         cells(tr, [reason, [count(n), exact(n)], percent(n, total)]);
-        const sample = view.dropped.samples.find((one) => one.reason === reason);
+        const sample = view.dropped.samples.find((one) => isOf(one.reason, reason));
+        if (sample) tr.cells[0].title = sample.reason;
         showSample(tr.cells[3], sample);
       },
     );
   };
+}
+
+/** Counted are reasons without what was found in the one record, which is behind a colon. */
+function isOf(full, reason) {
+  return full === reason || full.startsWith(`${reason}:`);
 }
 
 function showSample(cell, sample) {
