@@ -234,23 +234,6 @@ is_ours() {
 }
 
 stop() {
-    ! is_ours "$1" "$2" || kill -TERM "$(cat "$2/$1.pid")" 2>/dev/null || true
-}
-
-wait_for_stop() {
-    local name=$1 dir=$2 begin=$SECONDS
-    while is_ours "$name" "$dir"; do
-        if ((SECONDS - begin > STOP_TIMEOUT)); then
-            say "$name did not stop within $STOP_TIMEOUT s and is killed"
-            kill -KILL "$(cat "$dir/$name.pid")" 2>/dev/null || true
-            begin=$SECONDS
-        fi
-        sleep 0.1
-    done
-    rm -f "$dir/$name.pid"
-}
-
-stop() {
     [[ -d $1 ]] || return 0
     # Not to be interrupted: a second Ctrl-C would leave a server behind.
     trap '' INT TERM

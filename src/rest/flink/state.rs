@@ -74,6 +74,16 @@ pub fn duration(view: &JobView, since: i64) -> i64 {
     (end - since).max(0)
 }
 
+/// Those that have a name of their own in Flink.
+const STATES: [JobState; 6] = [
+    JobState::Created,
+    JobState::Running,
+    JobState::Cancelling,
+    JobState::Finished,
+    JobState::Canceled,
+    JobState::Failed,
+];
+
 /// When the job entered each state; 0: not yet.
 pub fn job_times(view: &JobView) -> Map<String, Value> {
     let mut times = Map::new();
@@ -81,14 +91,7 @@ pub fn job_times(view: &JobView) -> Map<String, Value> {
         times.insert(never.to_owned(), 0.into());
     }
     times.insert("INITIALIZING".to_owned(), view.started_at.into());
-    for state in [
-        JobState::Created,
-        JobState::Running,
-        JobState::Cancelling,
-        JobState::Finished,
-        JobState::Canceled,
-        JobState::Failed,
-    ] {
+    for state in STATES {
         let at = entered(view, state).unwrap_or(0);
         times.insert(of_job(state).to_owned(), at.into());
     }
@@ -97,16 +100,8 @@ pub fn job_times(view: &JobView) -> Map<String, Value> {
 
 /// Likewise of each of its tasks.
 pub fn task_times(view: &JobView) -> Map<String, Value> {
-    let states = [
-        JobState::Created,
-        JobState::Running,
-        JobState::Cancelling,
-        JobState::Finished,
-        JobState::Canceled,
-        JobState::Failed,
-    ];
     let at = |name: &str| {
-        let state = states.iter().find(|state| of_tasks(**state) == name);
+        let state = STATES.iter().find(|state| of_tasks(**state) == name);
         state.and_then(|state| entered(view, *state)).unwrap_or(0)
     };
     OF_TASKS

@@ -68,13 +68,8 @@ impl SubtaskProgress {
     }
 
     pub fn spent(&self, time: Duration, with: Spent) {
-        let counter = match with {
-            Spent::Working => &self.busy,
-            Spent::Idle => &self.idle,
-            Spent::Backpressured => &self.backpressured,
-        };
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        counter.fetch_add(micros, Ordering::Relaxed);
+        self.time(with).fetch_add(micros, Ordering::Relaxed);
     }
 
     pub fn set_positions(&self, positions: Vec<Position>) {
@@ -111,12 +106,15 @@ impl SubtaskProgress {
 
     /// Milliseconds that were spent so.
     pub fn spent_ms(&self, with: Spent) -> u64 {
-        let counter = match with {
+        get(self.time(with)) / 1_000
+    }
+
+    fn time(&self, with: Spent) -> &AtomicU64 {
+        match with {
             Spent::Working => &self.busy,
             Spent::Idle => &self.idle,
             Spent::Backpressured => &self.backpressured,
-        };
-        get(counter) / 1_000
+        }
     }
 }
 
