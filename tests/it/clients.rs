@@ -16,10 +16,7 @@ fn running() -> (Archive, Arc<Topic>, Lineage, String) {
     let flags = ["--savepoints-path", &archive.savepoints()];
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says("checkpoint complete");
-    wait_for("all records", LONG, || {
-        let archived: i64 = archive.next_offsets().iter().sum();
-        (archived == 1_000).then_some(())
-    });
+    archive.wait_for_all_of(&topic);
     let log = lineage.log();
     let line = log.lines().find(|l| l.contains("the control plane is up"));
     let address = line.and_then(|l| l.rsplit_once("address=")).unwrap().1;

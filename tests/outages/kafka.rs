@@ -25,7 +25,7 @@ fn reading(archive: &Archive, topic: &Topic) -> Lineage {
 /// It is still the same process, and ends with everything archived.
 fn goes_on(archive: &Archive, topic: &Topic, lineage: Lineage) {
     topic.produce(1_000);
-    crate::wait_for_all_of(archive, topic);
+    archive.wait_for_all_of(topic);
     lineage.stop();
     assert_exact(archive, topic, Past::Calm);
 }

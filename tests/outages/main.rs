@@ -16,13 +16,3 @@ mod kafka;
 mod s3;
 mod second_broker;
 mod server;
-
-/// Waits until the newest slot holds all that is in the topic.
-#[track_caller]
-fn wait_for_all_of(archive: &harness::Archive, topic: &harness::Topic) {
-    let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
-    harness::wait_for("everything archived", harness::LONG, || {
-        let archived: i64 = archive.next_offsets().iter().sum();
-        (archived == end).then_some(())
-    });
-}

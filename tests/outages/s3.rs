@@ -19,7 +19,7 @@ fn peak_bytes(lineage: &Lineage) -> u64 {
 
 /// Everything that was produced is archived, by the same process.
 fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
-    crate::wait_for_all_of(archive, topic);
+    archive.wait_for_all_of(topic);
     lineage.stop();
     // Uploads whose opening was carried out long after its answer had been given up stay open: a
     // process never aborts its own. The next start does.
@@ -58,7 +58,7 @@ fn a_deleted_s3_bucket_is_waited_for_and_verify_says_what_went_with_it() {
     topic.produce(5_000);
     let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
     lineage.wait_until_it_says("checkpoint complete");
-    crate::wait_for_all_of(&archive, &topic);
+    archive.wait_for_all_of(&topic);
     let place = format!("it/{}", s3_bucket());
     mc(&["rb", "--force", &place]);
     topic.produce(1_000);
@@ -67,7 +67,7 @@ fn a_deleted_s3_bucket_is_waited_for_and_verify_says_what_went_with_it() {
     mc(&["mb", &place]);
     lineage.wait_until_it_says("recovered");
     topic.produce(1_000);
-    crate::wait_for_all_of(&archive, &topic);
+    archive.wait_for_all_of(&topic);
     // The same process, which lost nothing that it had not archived.
     lineage.stop();
     let output = looking(&archive, &["verify", "--json"]);

@@ -222,7 +222,7 @@ const FLAGS: [&str; 8] = [
 
 fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
     topic.produce(1_000);
-    crate::wait_for_all_of(archive, topic);
+    archive.wait_for_all_of(topic);
     lineage.stop();
     assert_exact(archive, topic, Past::Calm);
     topic.delete();

@@ -13,7 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Folder, block_on, server};
+use super::{Folder, LONG, Topic, block_on, server, wait_for};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
@@ -397,6 +397,16 @@ impl Archive {
 
     pub fn newest_slot(&self) -> Value {
         self.slot(*self.slot_ids().last().expect("a slot"))
+    }
+
+    /// Waits until the newest slot holds all that is in the topic.
+    #[track_caller]
+    pub fn wait_for_all_of(&self, topic: &Topic) {
+        let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
+        wait_for("everything archived", LONG, || {
+            let archived: i64 = self.next_offsets().iter().sum();
+            (archived == end).then_some(())
+        });
     }
 
     /// Next offsets of the newest slot, by partition.
