@@ -1,14 +1,17 @@
 //! What a start may do, decided from what it has seen.
 
+mod savepoint;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::checkpoint::slot::{JobIdentity, Origin, PendingFile, Slot, SlotKind, SplitOffset};
-use crate::config::location::Location;
+use crate::checkpoint::slot::{JobIdentity, Origin, PendingFile, Slot, SplitOffset};
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Split};
 use crate::mutants::{self, Mutant};
 use crate::sink::naming::PartName;
 use crate::source::kafka::Watermarks;
 use crate::store::{Root, Upload};
+
+pub use savepoint::Savepoint;
 
 /// What a start has seen before it writes anything.
 #[derive(Debug)]
@@ -29,29 +32,6 @@ pub struct Topic {
     pub id: Option<String>,
     /// All splits, and what is held of them.
     pub splits: BTreeMap<Split, Watermarks>,
-}
-
-/// A savepoint of another job, to begin a new one from.
-#[derive(Debug, Clone)]
-pub struct Savepoint {
-    /// As it was given.
-    pub location: String,
-    pub slot: Slot,
-}
-
-impl Savepoint {
-    fn origin(&self) -> Origin {
-        Origin {
-            location: self.location.clone(),
-            job: self.slot.job.clone(),
-            checkpoint: self.slot.id,
-        }
-    }
-
-    /// Whether a job that states this origin was begun from it.
-    fn is(&self, origin: Option<&Origin>) -> bool {
-        origin.is_some_and(|o| (&o.job, o.checkpoint) == (&self.slot.job, self.slot.id))
-    }
 }
 
 /// What the start record will say.
@@ -190,11 +170,11 @@ pub enum Refusal {
 /// Decides how to start.
 pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     if let Some(savepoint) = facts.savepoint {
-        may_begin_from(savepoint, facts)?;
+        savepoint.may_begin(facts)?;
     }
     match (facts.newest, facts.savepoint) {
         (Some(newest), _) => go_on(facts, newest),
-        (None, Some(savepoint)) => begin_from(facts, savepoint),
+        (None, Some(savepoint)) => savepoint.begin(facts),
         (None, None) => Ok(begin(facts)),
     }
 }
@@ -207,23 +187,6 @@ fn begin(facts: &Facts<'_>) -> Plan {
         .iter()
         .map(|(split, held)| (split.clone(), held.earliest));
     first_start(facts, earliest.collect())
-}
-
-/// The first start of a job whose archive begins where a savepoint of another ends. Files pending
-/// there stay that job's own.
-fn begin_from(facts: &Facts<'_>, savepoint: &Savepoint) -> Result<Plan, Refusal> {
-    let slot = &savepoint.slot;
-    let saved = saved(slot);
-    no_partition_gone(&saved, facts)?;
-    let (next_offsets, lost) = next_offsets(facts, &saved, Some(true));
-    if !lost.is_empty() && !facts.allow_lost_offsets {
-        return Err(Refusal::OffsetsLost(lost));
-    }
-    Ok(Plan {
-        origin: Some(savepoint.origin()),
-        lost,
-        ..first_start(facts, next_offsets)
-    })
 }
 
 fn first_start(facts: &Facts<'_>, next_offsets: BTreeMap<Split, NextOffset>) -> Plan {
@@ -352,72 +315,6 @@ fn next_offsets(
         next_offsets.insert(split.clone(), from);
     }
     (next_offsets, lost)
-}
-
-/// Nothing that the savepoint's own job has archived may come into its own archive again, and its
-/// offsets must mean the same here.
-fn may_begin_from(savepoint: &Savepoint, facts: &Facts<'_>) -> Result<(), Refusal> {
-    let (theirs, own) = (&savepoint.slot.identity, facts.identity);
-    let location = || savepoint.location.clone();
-    if savepoint.slot.kind != SlotKind::Checkpoint {
-        return Err(Refusal::NotACheckpoint(location()));
-    }
-    for (setting, path) in [
-        ("OUTPUT_PATH", &own.output),
-        ("DROPPED_PATH", &own.dropped),
-        ("WRITE_AHEAD_COMMIT_LOG_PATH", &own.commit_log),
-    ] {
-        let of_theirs = [&theirs.output, &theirs.dropped, &theirs.commit_log];
-        if let Some(same) = of_theirs.into_iter().find(|other| overlap(path, other)) {
-            return Err(Refusal::SavepointOfThisArchive {
-                savepoint: location(),
-                setting,
-                own: path.clone(),
-                theirs: same.clone(),
-            });
-        }
-    }
-    let topic_ids = (&savepoint.slot.topic_id, &facts.topic.id);
-    let (was, is) = match topic_ids {
-        (Some(was), Some(is)) => (was.as_str(), is.as_str()),
-        _ => ("", ""),
-    };
-    for (what, stated, own) in [
-        (
-            "Kafka cluster",
-            theirs.cluster.as_str(),
-            own.cluster.as_str(),
-        ),
-        ("topic (KAFKA_TOPIC)", &theirs.topic, &own.topic),
-        ("topic of the same name, which was made again", was, is),
-    ] {
-        if stated != own {
-            return Err(Refusal::SavepointOfOther {
-                savepoint: location(),
-                what,
-                stated: stated.to_owned(),
-                own: own.to_owned(),
-            });
-        }
-    }
-    match facts.newest {
-        Some(newest) if !savepoint.is(newest.origin.as_ref()) => Err(Refusal::BegunOtherwise {
-            savepoint: location(),
-            begun: newest.origin.as_ref().map_or_else(
-                || "at the earliest records".to_owned(),
-                |origin| format!("from the savepoint {}", origin.location),
-            ),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Of two URLs in identities.
-fn overlap(one: &str, other: &str) -> bool {
-    match (one.parse::<Location>(), other.parse::<Location>()) {
-        (Ok(one), Ok(other)) => one.overlaps(&other),
-        _ => one == other,
-    }
 }
 
 fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {

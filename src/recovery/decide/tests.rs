@@ -1,4 +1,5 @@
 use super::*;
+use crate::checkpoint::slot::SlotKind;
 use crate::checkpoint::slot::tests::sample;
 use crate::store::Key;
 
