@@ -91,7 +91,9 @@ pub struct Ack {
 /// Monotonic times at which a subtask's part of a checkpoint got on; for those who look at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AckTimes {
-    /// The barrier was taken, and the files were closed.
+    /// The barrier came between two batches.
+    pub begun: Duration,
+    /// The files were closed, and rows went on.
     pub closed: Duration,
     /// The last of the files was durable.
     pub durable: Duration,

@@ -195,6 +195,10 @@ pub struct AckView {
     pub files: u64,
     pub bytes: u64,
     pub rows: u64,
+    /// Milliseconds without rows: from the barrier until its files were closed.
+    pub sync_ms: Option<u64>,
+    /// Milliseconds from then until the ack, beside the rows that went on.
+    pub async_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

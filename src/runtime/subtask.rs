@@ -113,6 +113,7 @@ where
 
     fn barrier(&mut self, barrier: Barrier) -> Result<(), SubtaskError> {
         failure::point(failure::BARRIER_BEFORE);
+        let begun = self.clock.monotonic();
         if mutants::is(Mutant::OffsetsTooHigh) {
             self.source.fetch(Duration::ZERO)?;
         }
@@ -125,7 +126,8 @@ where
             checkpoint: barrier.id,
             next_offsets,
             files,
-            closed_at: self.clock.monotonic(),
+            begun,
+            closed: self.clock.monotonic(),
         };
         self.uploader
             .send(seal)

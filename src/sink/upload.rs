@@ -45,8 +45,9 @@ pub enum Command {
         checkpoint: CheckpointId,
         next_offsets: Vec<(Split, NextOffset)>,
         files: Vec<ClosedFile>,
-        /// Monotonic.
-        closed_at: Duration,
+        /// Monotonic: the barrier came, the files were closed.
+        begun: Duration,
+        closed: Duration,
     },
 }
 
@@ -114,8 +115,8 @@ impl Uploader {
                             Ok(())
                         }));
                     }
-                    Some(Command::Seal { checkpoint, next_offsets, files, closed_at }) => {
-                        tasks.push(Box::pin(self.seal(checkpoint, next_offsets, files, closed_at)));
+                    Some(Command::Seal { checkpoint, next_offsets, files, begun, closed }) => {
+                        tasks.push(Box::pin(self.seal(checkpoint, next_offsets, files, begun, closed)));
                     }
                 },
             }
@@ -129,6 +130,7 @@ impl Uploader {
         checkpoint: CheckpointId,
         next_offsets: Vec<(Split, NextOffset)>,
         files: Vec<ClosedFile>,
+        begun: Duration,
         closed: Duration,
     ) -> impl Future<Output = Result<(), UploadError>> + use<> {
         let (subtask, stores) = (self.subtask, self.stores.clone());
@@ -152,6 +154,7 @@ impl Uploader {
                 });
             }
             let times = AckTimes {
+                begun,
                 closed,
                 durable: patience.clock.monotonic(),
             };

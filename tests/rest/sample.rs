@@ -157,6 +157,8 @@ fn ack(subtask: u32, acked_at: i64) -> AckView {
         files: 2,
         bytes: 40_000,
         rows: 1_800,
+        sync_ms: Some(3),
+        async_ms: Some(41),
     }
 }
 

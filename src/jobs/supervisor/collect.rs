@@ -138,6 +138,8 @@ fn checkpoint(of: &Checkpoint, generation: Generation, state: &State) -> Checkpo
         files: ack.contents.files,
         bytes: ack.contents.bytes,
         rows: ack.contents.rows + ack.contents.dropped,
+        sync_ms: Some(ms(ack.sync)),
+        async_ms: Some(ms(ack.asynchronous)),
     });
     CheckpointView {
         id: of.id,

@@ -121,7 +121,10 @@ pub async fn subtasks(job: Job) -> Result<Response, Refusal> {
             "checkpointed_size": sizes,
             "state_size": sizes,
             "end_to_end_duration": over(&|ack| since_trigger(checkpoint, ack.acked_at)),
-            "checkpoint_duration": {"sync": unknown, "async": unknown},
+            "checkpoint_duration": {
+                "sync": over(&|ack| millis(ack.sync_ms)),
+                "async": over(&|ack| millis(ack.async_ms)),
+            },
             "alignment": {
                 "buffered": Summary::nothing_buffered(),
                 "processed": nothing,
@@ -169,6 +172,10 @@ fn size(checkpoint: &CheckpointView) -> i64 {
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Option<u64>) -> i64 {
+    duration.map_or(UNKNOWN, whole)
 }
 
 fn since_trigger(checkpoint: &CheckpointView, end: i64) -> i64 {
@@ -283,6 +290,8 @@ fn acks_of(vertex: Vertex, checkpoint: &CheckpointView, view: &JobView) -> Vec<A
                 files: checkpoint.files,
                 bytes: 0,
                 rows: 0,
+                sync_ms: None,
+                async_ms: None,
             };
             complete.map(of_one).collect()
         }
@@ -306,7 +315,7 @@ fn acknowledged(vertex: Vertex, checkpoint: &CheckpointView, ack: &AckView) -> V
         "end_to_end_duration": since_trigger(checkpoint, ack.acked_at),
         "checkpointed_size": size,
         "state_size": size,
-        "checkpoint": {"sync": UNKNOWN, "async": UNKNOWN},
+        "checkpoint": {"sync": millis(ack.sync_ms), "async": millis(ack.async_ms)},
         "alignment": same(["buffered", "processed", "persisted", "duration"], &0.into()),
         "start_delay": UNKNOWN,
         "unaligned_checkpoint": false,

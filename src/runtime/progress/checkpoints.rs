@@ -50,6 +50,10 @@ pub struct Acked {
     pub subtask: SubtaskIndex,
     pub at: EpochMillis,
     pub contents: Contents,
+    /// Without rows: from the barrier until its files were closed.
+    pub sync: Duration,
+    /// From then until its ack, beside the rows that went on.
+    pub asynchronous: Duration,
 }
 
 /// How long each phase took.
@@ -125,7 +129,11 @@ impl Checkpoints {
         };
         let contents = Contents::of(&ack.files);
         checkpoint.contents.add(contents);
-        let AckTimes { closed, durable } = ack.times;
+        let AckTimes {
+            begun,
+            closed,
+            durable,
+        } = ack.times;
         checkpoint.closed = checkpoint.closed.max(closed);
         checkpoint.durable = checkpoint.durable.max(durable);
         checkpoint.acked = now;
@@ -133,6 +141,8 @@ impl Checkpoints {
             subtask: ack.subtask,
             at: wall,
             contents,
+            sync: closed.saturating_sub(begun),
+            asynchronous: now.saturating_sub(closed),
         });
     }
 
@@ -185,13 +195,14 @@ impl Checkpoints {
 mod tests {
     use super::*;
 
-    fn ack(subtask: u32, closed: u64, durable: u64) -> Ack {
+    fn ack(subtask: u32, begun: u64, closed: u64, durable: u64) -> Ack {
         Ack {
             subtask: SubtaskIndex(subtask),
             checkpoint: CheckpointId(1),
             next_offsets: Vec::new(),
             files: Vec::new(),
             times: AckTimes {
+                begun: Duration::from_millis(begun),
                 closed: Duration::from_millis(closed),
                 durable: Duration::from_millis(durable),
             },
@@ -203,8 +214,8 @@ mod tests {
         let (ms, wall) = (Duration::from_millis, EpochMillis);
         let mut checkpoints = Checkpoints::default();
         checkpoints.begin(CheckpointId(1), wall(100), ms(10));
-        checkpoints.ack(&ack(0, 15, 40), wall(140), ms(45));
-        checkpoints.ack(&ack(1, 20, 30), wall(150), ms(47));
+        checkpoints.ack(&ack(0, 12, 15, 40), wall(140), ms(45));
+        checkpoints.ack(&ack(1, 18, 20, 30), wall(150), ms(47));
         checkpoints.is_late();
         checkpoints.is_late();
         checkpoints.confirmed(true, ms(60));
@@ -218,6 +229,8 @@ mod tests {
         };
         assert_eq!(done.phases, phases);
         assert_eq!(phases.total(), ms(65));
+        let apart = done.acks.iter().map(|ack| (ack.sync, ack.asynchronous));
+        assert!(apart.eq([(ms(3), ms(30)), (ms(2), ms(27))]));
         assert_eq!((checkpoints.completed, checkpoints.late), (1, 1));
         assert!(done.is_savepoint && checkpoints.in_progress.is_none());
     }
