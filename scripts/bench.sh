@@ -4,9 +4,11 @@
 #
 #   scripts/bench.sh [--no-build] [--pairs 5] [--further 2] [--records 10000000]
 #   scripts/bench.sh --quick [--no-build] [--pairs 3] [--records 5000000]
+#   scripts/bench.sh --alone [--no-build] [--pairs 3] [--records 10000000]
 #
-# Prints tables and leaves every single run in target/bench/results.json. --quick needs no Flink: it holds lineage
-# against what librdkafka needs alone for the same topic, and fails when it needs too many times that.
+# Prints tables and leaves every single run in target/bench/results.json. --quick and --alone need no Flink. --quick
+# holds lineage against what librdkafka needs alone for the same topic, and fails when it needs too many times that;
+# --alone shows how cost and memory grow with records and partitions, and what a barrier, a start and idling cost.
 # bench/README.md says what is measured.
 set -euo pipefail
 
@@ -18,12 +20,12 @@ usage() {
     exit 2
 }
 BUILD=yes
-QUICK=
+PLAN=compare
 ARGUMENTS=()
 while (($# > 0)); do
     case $1 in
         --no-build) BUILD= ;;
-        --quick) QUICK=yes ;;
+        --quick | --alone) PLAN=${1#--} ;;
         --pairs | --further | --records)
             [[ $# -ge 2 && $2 =~ ^[1-9][0-9]*$ ]] || usage
             ARGUMENTS+=("$1" "$2")
@@ -34,14 +36,10 @@ while (($# > 0)); do
     shift
 done
 
-PLAN=bench/compare.py
 TARGETS=(--bins)
-if [[ -n $QUICK ]]; then
-    PLAN=bench/quick.py
-    TARGETS+=(--example bare-fetch)
-fi
+[[ $PLAN != quick ]] || TARGETS+=(--example bare-fetch)
 [[ -z $BUILD ]] || cargo build --release --locked --workspace "${TARGETS[@]}"
 scripts/servers.sh install
-[[ -n $QUICK ]] || bench/flink.sh install
+[[ $PLAN != compare ]] || bench/flink.sh install
 export PYTHONDONTWRITEBYTECODE=1
-exec python3 "$PLAN" --binaries "$TARGET/release" --folder "$TARGET/bench" "${ARGUMENTS[@]}"
+exec python3 "bench/$PLAN.py" --binaries "$TARGET/release" --folder "$TARGET/bench" "${ARGUMENTS[@]}"

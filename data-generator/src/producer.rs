@@ -42,16 +42,24 @@ const BETWEEN_NOTES: Duration = Duration::from_secs(5);
 
 /// A client for many small records. Measured with the broker on the same two cores: compression costs
 /// more than it saves, since uuids do not compress, and longer queues cost memory alone.
-fn producer(settings: &Settings, counts: Arc<Counts>) -> Result<BaseProducer<Context>, Error> {
+///
+/// A batch holds records of one partition, so with many partitions batches need longer to fill.
+fn producer(
+    settings: &Settings,
+    partitions: i32,
+    counts: Arc<Counts>,
+) -> Result<BaseProducer<Context>, Error> {
+    let linger_ms = (i64::from(partitions) * 2).clamp(50, 2_000);
+    let queued = (i64::from(partitions) * 1_000).clamp(200_000, 1_000_000);
     let mut config = client_config(settings);
     config
         .set("acks", "all")
         // A retry after a lost answer would otherwise deliver twice, and more than was counted.
         .set("enable.idempotence", "true")
-        .set("linger.ms", "50")
+        .set("linger.ms", linger_ms.to_string())
         .set("batch.size", "1000000")
         .set("batch.num.messages", "20000")
-        .set("queue.buffering.max.messages", "200000")
+        .set("queue.buffering.max.messages", queued.to_string())
         .set("compression.type", "none");
     config
         .create_with_context(Context { counts })
@@ -135,7 +143,7 @@ pub(crate) fn produce(
         last_note: Mutex::new(None),
     });
     let mut sender = Sender {
-        producer: producer(settings, Arc::clone(&counts))?,
+        producer: producer(settings, partitions, Arc::clone(&counts))?,
         topic: &settings.topic,
         encoder: Encoder::new()?,
         plan: Plan::new(settings.malformed, usize::try_from(partitions).unwrap_or(1)),
