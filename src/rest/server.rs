@@ -1,5 +1,5 @@
-//! Connections: how many there may be, how long a request may take to arrive, and how all of them
-//! end with the process.
+//! Connections: how many there may be, how long a request may take to arrive and an answer to be
+//! taken, and how all of them end with the process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::guard;
@@ -88,8 +89,10 @@ pub async fn run(
         let service = router
             .clone()
             .map_request(|request: Request<Incoming>| guard::plain_path(request));
-        let connection =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write));
+        let stream = TokioIo::new(Box::pin(stream));
+        let connection = http.serve_connection(stream, TowerToHyperService::new(service));
         let connection = open.watch(connection);
         tokio::spawn(async move {
             // A client that went away or was too slow: nothing to do about it.

@@ -30,6 +30,8 @@ pub struct Limits {
     pub request: Duration,
     /// For the head of a request to arrive; an idle connection is closed after it.
     pub head: Duration,
+    /// For a client to take some more of its answer.
+    pub write: Duration,
     /// At the same time; more have to wait.
     pub connections: usize,
     /// Of these, event streams; more are refused.
@@ -42,6 +44,7 @@ impl Default for Limits {
             body: 64 * 1024,
             request: Duration::from_secs(30),
             head: Duration::from_secs(30),
+            write: Duration::from_secs(30),
             connections: 256,
             streams: 64,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::harness::proxy::Proxy;
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{Archive, Folder, LONG, Lineage, Storage, Topic, looking, server, wait_for};
 
@@ -17,11 +18,18 @@ fn running() -> (Archive, Arc<Topic>, Lineage, String) {
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says("checkpoint complete");
     archive.wait_for_all_of(&topic);
-    let log = lineage.log();
-    let line = log.lines().find(|l| l.contains("the control plane is up"));
-    let address = line.and_then(|l| l.rsplit_once("address=")).unwrap().1;
-    let address = address.trim().to_owned();
+    let address = address(&mut lineage);
     (archive, topic, lineage, address)
+}
+
+/// Where its control plane listens.
+fn address(lineage: &mut Lineage) -> String {
+    let up = "the control plane is up";
+    lineage.wait_until_it_says(up);
+    let log = lineage.log();
+    let line = log.lines().find(|line| line.contains(up));
+    let address = line.and_then(|line| line.rsplit_once("address="));
+    address.unwrap().1.trim().to_owned()
 }
 
 /// Runs a command of ours with `--json`: its exit code and what it says.
@@ -184,5 +192,68 @@ fn datahub_finds_the_topic_upstream_of_the_job() {
         topic.name
     );
     assert_eq!(upstream, &Value::from(expected));
+    is_exact(&archive, &topic, lineage);
+}
+
+/// Holds the page of a running service against what the service itself says, in headless Chromium.
+/// `state` is what the service was brought into, and what the page has to show.
+fn page(address: &str, state: &str) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/page.sh");
+    let output = Command::new(script)
+        .arg(format!("http://{address}/"))
+        .env("LINEAGE_PAGE_STATE", state)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{state}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+#[ignore = "needs Chromium and Node: scripts/page.sh"]
+fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_after_a_restart() {
+    let (archive, topic, proxy) = (Archive::new(Storage::S3), Topic::create(4), Proxy::start());
+    let endpoint = proxy.url();
+    let settings = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("CHECKPOINT_TIMEOUT", "2s"),
+    ];
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
+    let at = address(&mut lineage);
+    topic.produce_some_broken(1_000, |n, _| (n % 100 == 0).then_some(Some(vec![0xff])));
+    let feed = topic.produce_slowly(60_000, 1_000);
+    let status = |address: &str, wanted: &str, holds: &dyn Fn(&Value) -> bool| {
+        wait_for(wanted, LONG, || {
+            let (_, status) = ask(&archive, address, &["status"]);
+            holds(&status).then_some(())
+        });
+    };
+    page(&at, "flowing");
+
+    proxy.hang();
+    status(&at, "trouble", &|status| {
+        let troubles = status["troubles"].as_object();
+        troubles.is_some_and(|troubles| !troubles.is_empty())
+    });
+    page(&at, "degraded");
+
+    proxy.go_on();
+    status(&at, "the end of the trouble", &|status| {
+        let troubles = status["troubles"].as_object();
+        troubles.is_some_and(|troubles| troubles.is_empty()) && status["checkpoints"]["late"] != 0
+    });
+    page(&at, "late");
+
+    lineage.kill();
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
+    let at = address(&mut lineage);
+    status(&at, "the second start", &|status| {
+        status["state"] == "RUNNING"
+    });
+    page(&at, "restarted");
+    feed.join().unwrap();
     is_exact(&archive, &topic, lineage);
 }

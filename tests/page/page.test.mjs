@@ -213,6 +213,14 @@ test("a job that has ended can be resumed, and not stopped", async (t) => {
   assert.deepEqual(server.state.posts, [{ path: "/lineage/resume", body: "" }]);
 });
 
+test("a read-only control plane has no buttons", async (t) => {
+  const { page, complaints } = await shown(t, running, { readOnly: true });
+  await page.locator("#actions").waitFor({ state: "hidden" });
+  await twoViews(page);
+  assert.equal(await page.locator("#actions").isVisible(), false);
+  assert.deepEqual(complaints, []);
+});
+
 test("a refusal is told in the words of the service", async (t) => {
   const { page, server } = await shown(t, running);
   server.state.refusal = "this control plane is read-only (REST_READ_ONLY)";

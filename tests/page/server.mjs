@@ -10,8 +10,8 @@ const TYPES = { html: "text/html; charset=utf-8", css: "text/css; charset=utf-8"
 const POLICY = /POLICY: &str = "([^"]+)"/.exec(readFileSync(`${SRC}page.rs`, "utf8"))[1];
 
 /** `made` makes the view of a moment. */
-export async function serve(made, { token = null } = {}) {
-  const state = { made, posts: [], operations: 0 };
+export async function serve(made, { token = null, readOnly = false } = {}) {
+  const state = { made, readOnly, posts: [], operations: 0 };
   const streams = new Set();
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
@@ -42,6 +42,7 @@ export async function serve(made, { token = null } = {}) {
       });
       return undefined;
     }
+    if (pathname === "/config") return json(200, { features: { "web-cancel": !state.readOnly } });
     if (pathname === "/lineage/view") return json(200, state.made(Date.now()));
     if (pathname === "/lineage/history") return json(200, state.history ?? history());
     const id = /^\/lineage\/checkpoints\/(\d+)\/files$/.exec(pathname);

@@ -95,6 +95,30 @@ async fn streams_over_the_limit_are_refused_until_one_ends() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_of_its_stream_loses_it() {
+    let server = server::start_with(RestSettings {
+        limits: Limits {
+            streams: 1,
+            write: Duration::from_millis(200),
+            ..Limits::default()
+        },
+        rhythm: Rhythm {
+            events: Duration::from_millis(1),
+            ..Rhythm::default()
+        },
+        ..server::settings()
+    })
+    .await;
+    let silent = listen(&server).await;
+    // Its buffers fill up with views first.
+    let again = || server.request(Method::GET, "/lineage/events").send();
+    while again().await.unwrap().status() != StatusCode::OK {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(silent);
+}
+
+#[tokio::test]
 async fn streams_end_with_the_process() {
     let server = server::start().await;
     let mut stream = listen(&server).await;

@@ -43,6 +43,20 @@ export function actions() {
   const outcome = document.getElementById("outcome");
   let view = null;
   let busy = false;
+  let asked = false;
+
+  /** Without buttons where nothing may be changed, as a JobManager says it to its own page. */
+  async function hideWhatIsRefused() {
+    if (asked) return;
+    asked = true;
+    try {
+      const { features } = await get("config");
+      show(group, features["web-cancel"]);
+    } catch {
+      // The next view asks again.
+      asked = false;
+    }
+  }
 
   function update() {
     if (!view) return;
@@ -100,6 +114,7 @@ export function actions() {
   new MutationObserver(update).observe(document.body, { attributeFilter: ["data-connection"] });
   return (one) => {
     view = one;
+    hideWhatIsRefused();
     update();
   };
 }

@@ -118,6 +118,11 @@ impl Proxy {
         self.shared.hanging.store(true, Ordering::Relaxed);
     }
 
+    /// The end of that: what hung loses its connection, what comes is answered.
+    pub fn go_on(&self) {
+        self.shared.hanging.store(false, Ordering::Relaxed);
+    }
+
     /// What was held is carried out now, and nothing is held any more.
     pub fn release(&self) {
         self.shared.released.store(true, Ordering::Relaxed);
@@ -187,7 +192,8 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
     let mut requests = BufReader::new(client.try_clone()?);
     while let Some((request, head, length)) = read_head(&mut requests)? {
         let mut fate = (shared.judge.lock().unwrap())(&request);
-        if shared.hanging.load(Ordering::Relaxed) {
+        let outage = shared.hanging.load(Ordering::Relaxed);
+        if outage {
             fate = Fate::Hang;
         }
         slow_answer.store(fate == Fate::SlowAnswer, Ordering::Relaxed);
@@ -217,7 +223,8 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
             Fate::LoseAnswer => lose_answer.store(true, Ordering::Relaxed),
             Fate::Hang => {
                 shared.seen.fetch_add(1, Ordering::Relaxed);
-                while !shared.closed.load(Ordering::Relaxed) {
+                let over = || outage && !shared.hanging.load(Ordering::Relaxed);
+                while !shared.closed.load(Ordering::Relaxed) && !over() {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 break;
