@@ -17,10 +17,7 @@ fn running() -> (Archive, Arc<Topic>, Lineage, String) {
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says("checkpoint complete");
     archive.wait_for_all_of(&topic);
-    let log = lineage.log();
-    let line = log.lines().find(|l| l.contains("the control plane is up"));
-    let address = line.and_then(|l| l.rsplit_once("address=")).unwrap().1;
-    let address = address.trim().to_owned();
+    let address = lineage.address();
     (archive, topic, lineage, address)
 }
 
