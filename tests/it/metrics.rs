@@ -185,8 +185,10 @@ fn a_store_that_fails_makes_the_service_degraded_until_it_works_again() {
         behind_a_proxy(&topic, &archive, &flags, |_| Fate::Refuse(503, "SlowDown"));
     let address = lineage.address();
     topic.produce(1_000);
-    archive.wait_for_all_of(&topic);
-    let well = scrape(&address);
+    let durable = "lineage_partition_durable_next_offset";
+    let well = scrape_until(&address, "durable records", |said| {
+        said.sum(durable, &[]) == 1_000.0
+    });
     let failed = [("outcome", "server_error")];
     assert_eq!(well.one("lineage_degraded", &[]), 0.0);
     assert_eq!(well.sum("lineage_s3_requests_total", &failed), 0.0);
@@ -198,7 +200,6 @@ fn a_store_that_fails_makes_the_service_degraded_until_it_works_again() {
             && said.one("lineage_store_retries_total", &[]) >= 1.0
     });
     assert!(ill.sum("lineage_s3_requests_total", &failed) >= 2.0);
-    let durable = "lineage_partition_durable_next_offset";
     assert_eq!(ill.sum(durable, &[]), 1_000.0);
 
     bad.store(false, Ordering::Relaxed);
@@ -228,7 +229,9 @@ fn a_checkpoint_that_takes_too_long_is_late_and_the_age_of_the_last_one_grows() 
     });
     let address = lineage.address();
     topic.produce(1_000);
-    archive.wait_for_all_of(&topic);
+    scrape_until(&address, "durable records", |said| {
+        said.sum("lineage_partition_durable_next_offset", &[]) == 1_000.0
+    });
     held.store(true, Ordering::Relaxed);
     topic.produce(1_000);
     let late = "lineage_checkpoints_late_total";
@@ -260,8 +263,8 @@ fn what_a_killed_process_has_left_is_counted_by_the_next() {
     let address = lineage.address();
     let said = scrape_until(&address, "open files", |said| {
         said.sum("lineage_rows_written_total", &[]) == 1_000.0
+            && said.sum("lineage_open_files", &[]) == 2.0
     });
-    assert_eq!(said.sum("lineage_open_files", &[]), 2.0);
     assert!(said.one("lineage_memory_used_bytes", &[("part", "open_files")]) > 0.0);
     assert_eq!(said.one("lineage_orphans_aborted_total", &[]), 0.0);
     wait_for("open uploads", LONG, || {
@@ -275,6 +278,49 @@ fn what_a_killed_process_has_left_is_counted_by_the_next() {
         said.all("lineage_job_starts_total", &[]) == [2.0]
     });
     assert_eq!(said.one("lineage_orphans_aborted_total", &[]), 2.0);
+    lineage.stop();
+}
+
+#[test]
+fn a_store_that_takes_nothing_fills_the_memory_budget_and_then_the_queue_of_the_consumer() {
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(1));
+    let flags = [
+        "--parallelism=1",
+        "--memory-budget=16MiB",
+        "--parquet-compression=none",
+        "--checkpoint-interval=1h",
+    ];
+    let (mut lineage, proxy, held) = behind_a_proxy(&topic, &archive, &flags, |request| {
+        match request.puts_a_part() {
+            true => Fate::Hold,
+            false => Fate::Pass,
+        }
+    });
+    let address = lineage.address();
+    scrape_until(&address, "running job", |said| {
+        said.one("lineage_job_state", &[("state", "running")]) == 1.0
+    });
+    held.store(true, Ordering::Relaxed);
+    topic.produce(500_000);
+    let used = "lineage_memory_used_bytes";
+    let waiting = [("activity", "backpressured")];
+    let full = scrape_until(&address, "backpressure and a queue", |said| {
+        said.sum("lineage_subtask_time_seconds_total", &waiting) > 0.2
+            && said.sum("lineage_consumer_queue_records", &[]) > 100.0
+    });
+    let files = full.one("lineage_memory_budget_bytes", &[("part", "files")]);
+    let queues = full.one("lineage_memory_budget_bytes", &[("part", "queues")]);
+    assert_eq!(files + queues, f64::from(16 << 20));
+    assert!(full.sum(used, &[]) >= files, "{}", full.sum(used, &[]));
+    assert!(full.one(used, &[("part", "in_flight")]) > 0.0);
+    assert!(full.sum("lineage_lag_records", &[]) > 0.0);
+
+    proxy.release();
+    scrape_until(&address, "empty queue", |said| {
+        said.sum("lineage_rows_written_total", &[]) == 500_000.0
+            && said.sum("lineage_consumer_queue_records", &[]) == 0.0
+            && said.one(used, &[("part", "in_flight")]) == 0.0
+    });
     lineage.stop();
 }
 
