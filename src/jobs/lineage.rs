@@ -26,6 +26,7 @@ use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
 use crate::source::SplitStart;
 use crate::source::kafka::{Cluster, KafkaReader};
+use crate::store::s3::requests::Requests;
 use crate::store::{Root, Stores};
 use crate::transform::DecodeAndEnrich;
 
@@ -53,6 +54,7 @@ pub struct Environment {
     pub patience: Patience,
     pub progress: Arc<Progress>,
     pub budget: Arc<Budget>,
+    pub requests: Arc<Requests>,
     pub wish: watch::Receiver<Wish>,
     /// True: the process is to end, and waits for a last checkpoint no longer than it may.
     pub ending: watch::Receiver<bool>,
@@ -85,7 +87,7 @@ pub struct Run<'a> {
 impl<'a> Opened<'a> {
     pub async fn new(settings: &'a Settings, env: Environment) -> Result<Self, JobError> {
         let patience = env.patience.clone();
-        let stores = open::stores(settings, &patience).await?;
+        let stores = open::stores(settings, &patience, &env.requests).await?;
         let cluster = Cluster::new(
             &settings.kafka,
             patience.health.clone(),
@@ -114,7 +116,7 @@ impl<'a> Opened<'a> {
         let (settings, patience) = (self.settings, self.env.patience.clone());
         let log = CheckpointLog::new(self.stores.checkpoints.clone(), patience.clone());
         let commit_log = CommitLog::new(self.stores.commit_log.clone(), patience.clone());
-        let from_savepoint = from_savepoint(settings)?;
+        let from_savepoint = from_savepoint(settings, &self.env.requests)?;
         let recovery = Recovery {
             log: &log,
             commit_log: &commit_log,
@@ -149,11 +151,15 @@ impl<'a> Opened<'a> {
     }
 }
 
-fn from_savepoint(settings: &Settings) -> Result<Option<FromSavepoint>, JobError> {
+fn from_savepoint(
+    settings: &Settings,
+    requests: &Arc<Requests>,
+) -> Result<Option<FromSavepoint>, JobError> {
     let Some(location) = &settings.from_savepoint else {
         return Ok(None);
     };
-    let objects = open::to_read(location, &settings.s3).map_err(|source| JobError::Path {
+    let objects = open::to_read(location, &settings.s3, requests);
+    let objects = objects.map_err(|source| JobError::Path {
         setting: "FROM_SAVEPOINT",
         location: location.clone(),
         source,

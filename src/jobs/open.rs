@@ -15,6 +15,7 @@ use crate::recovery::execute::TopicLookup;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::source::kafka::{Cluster, ClusterError};
 use crate::store::local::LocalStore;
+use crate::store::s3::requests::Requests;
 use crate::store::s3::{S3Access, S3Store};
 use crate::store::{Objects, StoreError, Stores};
 
@@ -26,10 +27,14 @@ enum Opened {
     Local(Arc<LocalStore>),
 }
 
-pub async fn stores(settings: &Settings, patience: &Patience) -> Result<Stores, JobError> {
+pub async fn stores(
+    settings: &Settings,
+    patience: &Patience,
+    requests: &Arc<Requests>,
+) -> Result<Stores, JobError> {
     let mut opened = Vec::new();
     for (setting, location) in settings.paths.named() {
-        let store = open(location, &settings.s3, patience).await;
+        let store = open(location, &settings.s3, patience, requests).await;
         opened.push(store.map_err(|source| JobError::Path {
             setting,
             location: location.clone(),
@@ -60,6 +65,7 @@ pub async fn stores(settings: &Settings, patience: &Patience) -> Result<Stores, 
 pub async fn objects(
     location: &Location,
     access: &S3Access,
+    requests: &Arc<Requests>,
 ) -> Result<Arc<dyn Objects>, StoreError> {
     match location {
         Location::Folder(path) => {
@@ -69,7 +75,7 @@ pub async fn objects(
             Ok(Arc::new(opened.map_err(failed)??))
         }
         Location::S3 { s3_bucket, prefix } => {
-            let store = S3Store::open(access, s3_bucket, prefix)?;
+            let store = S3Store::open(access, s3_bucket, prefix, requests)?;
             store.check().await?;
             Ok(Arc::new(store))
         }
@@ -77,10 +83,16 @@ pub async fn objects(
 }
 
 /// A place to read small objects from; nothing is made and nothing is proven.
-pub fn to_read(location: &Location, access: &S3Access) -> Result<Arc<dyn Objects>, StoreError> {
+pub fn to_read(
+    location: &Location,
+    access: &S3Access,
+    requests: &Arc<Requests>,
+) -> Result<Arc<dyn Objects>, StoreError> {
     Ok(match location {
         Location::Folder(path) => Arc::new(LocalStore::existing(path)),
-        Location::S3 { s3_bucket, prefix } => Arc::new(S3Store::open(access, s3_bucket, prefix)?),
+        Location::S3 { s3_bucket, prefix } => {
+            Arc::new(S3Store::open(access, s3_bucket, prefix, requests)?)
+        }
     })
 }
 
@@ -88,11 +100,12 @@ async fn open(
     location: &Location,
     access: &S3Access,
     patience: &Patience,
+    requests: &Arc<Requests>,
 ) -> Result<Opened, StoreError> {
     match location {
         Location::Folder(path) => Ok(Opened::Local(Arc::new(LocalStore::open(path)?))),
         Location::S3 { s3_bucket, prefix } => {
-            let store = S3Store::open(access, s3_bucket, prefix)?;
+            let store = S3Store::open(access, s3_bucket, prefix, requests)?;
             let mut waiting = Waiting::new(patience, "the store");
             loop {
                 match store.check().await {

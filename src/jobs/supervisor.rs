@@ -93,6 +93,7 @@ struct LiveStart {
     generation: Generation,
     identity: JobIdentity,
     restored: Option<Restored>,
+    orphans_aborted: u64,
     at: i64,
     events: mpsc::WeakUnboundedSender<Event>,
 }
@@ -231,6 +232,7 @@ impl Supervisor {
             generation: record.generation,
             identity: record.identity.clone(),
             restored: run.started.restored.clone(),
+            orphans_aborted: run.started.orphans_aborted,
             at: self.now(),
             events: run.events(),
         };
@@ -347,6 +349,7 @@ impl Live {
             },
             progress: Arc::new(Progress::new(settings.parallelism)),
             budget: Budget::new(settings.file_memory),
+            requests: Arc::default(),
             wish: wish.subscribe(),
             ending: ending.subscribe(),
         };

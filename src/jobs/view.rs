@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::slot::JobIdentity;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Offset, Split, SubtaskIndex};
+use crate::runtime::progress::checkpoints::PhaseTimings;
+use crate::store::s3::requests::MethodCounts;
 
 /// The lifecycle of a job, in Flink's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,6 +73,33 @@ pub struct JobView {
     /// Starts of the job, the newest first.
     pub starts: Vec<StartView>,
     pub memory: MemoryView,
+    pub store: StoreView,
+}
+
+impl JobView {
+    /// When this start of the job began to run.
+    pub fn running_since(&self) -> i64 {
+        let running = self.entered.get(&JobState::Running).copied();
+        running.unwrap_or(self.started_at)
+    }
+
+    /// The newest complete checkpoint of any start.
+    pub fn newest_complete(&self) -> Option<&CheckpointView> {
+        let mut history = self.checkpoints.history.iter();
+        history.find(|one| one.state == CheckpointState::Completed)
+    }
+
+    /// When the newest checkpoint of this start was complete; one of an earlier start says nothing of
+    /// this one.
+    pub fn last_complete_at(&self) -> Option<i64> {
+        let newest = self.newest_complete()?.completed_at?;
+        (newest >= self.running_since()).then_some(newest)
+    }
+
+    /// Records that are in Kafka and not read yet; none unless it is known of every split.
+    pub fn lag(&self) -> Option<u64> {
+        self.splits.iter().map(SplitView::lag).sum()
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,6 +108,13 @@ pub struct RhythmView {
     pub min_pause_ms: u64,
     pub timeout_ms: u64,
     pub retained: u64,
+}
+
+impl RhythmView {
+    /// Between two checkpoints, as far as the settings go.
+    pub fn between_ms(&self) -> u64 {
+        self.interval_ms.max(self.min_pause_ms)
+    }
 }
 
 /// Counters are of this start of the job.
@@ -95,6 +131,8 @@ pub struct SubtaskView {
     /// Bytes of Parquet handed to the store.
     pub bytes_out: u64,
     pub open_files: u64,
+    /// Records that were fetched from Kafka and not read yet, as the client counts them.
+    pub queued: u64,
     /// Time spent working, waiting for records, and waiting because the memory budget is used up.
     pub busy_ms: u64,
     pub idle_ms: u64,
@@ -129,6 +167,8 @@ pub struct CheckpointsView {
     pub completed: u64,
     /// That were past their timeout, complete or not.
     pub late: u64,
+    /// Of this start of the job.
+    pub durations: PhaseTimings,
     /// The newest first: that which is being taken, then complete ones, also of earlier starts as
     /// far as the checkpoint log goes back.
     pub history: Vec<CheckpointView>,
@@ -247,8 +287,20 @@ pub struct StartView {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct MemoryView {
     pub budget: u64,
-    /// Set apart for the consumers' queues, and what they hold as far as it is known.
+    /// Set apart for the consumers' queues.
     pub queues: u64,
     pub open_files: u64,
     pub in_flight: u64,
+}
+
+/// What the store was asked.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct StoreView {
+    /// Requests that were made once more because the store did not do what it was asked; of this
+    /// start of the job.
+    pub retries: u64,
+    /// Uploads of earlier starts that nobody would have finished, aborted by this one.
+    pub orphans_aborted: u64,
+    /// Requests to S3 by their method, of this start of the job; none if all paths are folders.
+    pub s3: BTreeMap<String, MethodCounts>,
 }

@@ -120,6 +120,8 @@ pub struct Started {
     pub splits: BTreeMap<Split, Watermarks>,
     /// `None` for the first start of a job from the earliest records.
     pub restored: Option<Restored>,
+    /// Uploads of earlier starts that this one has aborted.
+    pub orphans_aborted: u64,
     /// Offsets below the next offsets whose files the store has lost.
     lost: BTreeMap<Split, ExactOffsets>,
 }
@@ -160,7 +162,7 @@ impl Recovery<'_> {
             self.give_up(&mut started, lost).await?;
         }
         self.settle_reread(&mut started).await?;
-        self.abort_orphans(&started.record).await?;
+        started.orphans_aborted = self.abort_orphans(&started.record).await?;
         Ok(started)
     }
 
@@ -323,6 +325,7 @@ impl Recovery<'_> {
                         next_offsets: plan.next_offsets,
                         splits: topic.splits,
                         restored: self.restored(newest.as_ref(), savepoint.as_ref()),
+                        orphans_aborted: 0,
                         lost: BTreeMap::new(),
                     });
                 }
@@ -387,7 +390,9 @@ impl Recovery<'_> {
         })
     }
 
-    async fn abort_orphans(&self, record: &Slot) -> Result<(), RecoveryError> {
+    /// How many were aborted.
+    async fn abort_orphans(&self, record: &Slot) -> Result<u64, RecoveryError> {
+        let mut all = 0;
         for root in [Root::Output, Root::Dropped] {
             let store = self.stores.part_files(root);
             // Orphans cost space and nothing else: a store that refuses to list or to abort them is
@@ -421,8 +426,9 @@ impl Recovery<'_> {
             if aborted > 0 {
                 tracing::info!(count = aborted, ?root, "orphans aborted");
             }
+            all += aborted as u64;
         }
-        Ok(())
+        Ok(all)
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Shared;
 use super::answer::{self, Answer};
-use crate::jobs::view::{CheckpointState, JobState, JobView};
+use crate::jobs::view::{JobState, JobView};
 
 /// A checkpoint older than so many intervals is no longer recent.
 const INTERVALS: u64 = 3;
@@ -50,18 +50,15 @@ fn readiness(view: &JobView) -> Result<String, String> {
             return Err(format!("the job has failed: {why}"));
         }
     }
-    let complete = view.checkpoints.history.iter();
-    let complete = complete.filter(|one| one.state == CheckpointState::Completed);
-    let newest = complete.filter_map(|one| one.completed_at).max();
-    let running = view.entered.get(&JobState::Running);
-    let start = running.copied().unwrap_or(view.started_at);
-    // A checkpoint of an earlier start says nothing of this one.
-    let (since, what) = match newest {
-        Some(newest) if newest >= start => (newest, "the newest complete checkpoint is of"),
-        _ => (start, "no checkpoint is complete yet, it runs since"),
+    let (since, what) = match view.last_complete_at() {
+        Some(newest) => (newest, "the newest complete checkpoint is of"),
+        None => (
+            view.running_since(),
+            "no checkpoint is complete yet, it runs since",
+        ),
     };
     let age = u64::try_from(view.now - since).unwrap_or(0);
-    let limit = INTERVALS * view.rhythm.interval_ms.max(view.rhythm.min_pause_ms);
+    let limit = INTERVALS * view.rhythm.between_ms();
     let mut reason =
         format!("the job is running; {what} {age} ms ago, {INTERVALS} intervals are {limit} ms");
     for trouble in view.troubles.values() {

@@ -4,6 +4,7 @@
 //! connection ──► server ──► guard ──► flink/    as a Flink JobManager answers
 //!                (limits)   (who may) lineage   our own API: view, events, history, requests
 //!                                     health    /healthz and /readyz
+//!                                     metrics   /metrics for Prometheus
 //!                                     page      the page for people
 //! ```
 //!
@@ -19,6 +20,7 @@ mod guard;
 mod health;
 mod lineage;
 pub mod logs;
+mod metrics;
 mod page;
 mod sampler;
 mod server;
@@ -117,6 +119,7 @@ fn router(app: Shared) -> Router {
     Router::new()
         .merge(page::router())
         .merge(health::router())
+        .merge(metrics::router())
         .merge(lineage::router(&app))
         .nest("/v1", flink.clone())
         .merge(flink)

@@ -179,12 +179,11 @@ impl History {
             let rates = self.rates.as_ref()?;
             Some(rates.iter().map(of).sum())
         };
-        let lags = view.splits.iter().map(|split| split.lag());
         self.samples.push_back(Sample {
             at: view.now,
             records_per_second: sum(|rates| rates.records_in),
             bytes_per_second: sum(|rates| rates.bytes_in),
-            lag: lags.sum(),
+            lag: view.lag(),
         });
         while self.samples.len() > kept.max(1) {
             self.samples.pop_front();

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One thing that is wrong now.
@@ -20,6 +21,7 @@ pub struct Trouble {
 #[derive(Debug, Default)]
 pub struct Health {
     troubles: Mutex<BTreeMap<String, Trouble>>,
+    retries: AtomicU64,
 }
 
 impl Health {
@@ -50,6 +52,15 @@ impl Health {
 
     pub fn troubles(&self) -> BTreeMap<String, Trouble> {
         self.lock().clone()
+    }
+
+    /// Notes that a request is made once more.
+    pub fn retrying(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
     }
 
     pub fn degraded(&self) -> bool {

@@ -7,6 +7,7 @@
 pub mod checkpoints;
 pub mod dropped;
 pub mod subtask;
+pub mod timings;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

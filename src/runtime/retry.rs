@@ -68,6 +68,7 @@ impl Patience {
                     let now = self.clock.monotonic();
                     self.health.failing(concern, now, with_causes(&e));
                     self.clock.sleep(delays.next().unwrap_or(MAX_DELAY)).await;
+                    self.health.retrying();
                 }
                 result => {
                     if failed {

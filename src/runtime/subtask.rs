@@ -173,6 +173,7 @@ where
             self.watch.published_at = Some(now);
             let progress = self.progress.subtask(self.index);
             progress.set_positions(self.source.places());
+            progress.set_queued(self.source.queued());
         }
     }
 

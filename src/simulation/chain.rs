@@ -140,6 +140,10 @@ impl SourceReader for SimSource {
             .collect()
     }
 
+    fn queued(&self) -> usize {
+        0
+    }
+
     fn waited(&self) -> Duration {
         Duration::ZERO
     }

@@ -78,6 +78,9 @@ pub trait SourceReader {
     /// Where every split is and where it ends, as far as that is known without asking.
     fn places(&self) -> Vec<Position>;
 
+    /// Records that it has fetched and not handed over yet.
+    fn queued(&self) -> usize;
+
     /// How long it has waited for records, in all.
     fn waited(&self) -> Duration;
 

@@ -63,7 +63,7 @@ async fn s3() -> Subject {
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     let prefix = format!("a b+c/{}", uuid::Uuid::new_v4().simple());
-    let store = Arc::new(S3Store::open(&access, s3_bucket, &prefix).unwrap());
+    let store = Arc::new(S3Store::open(&access, s3_bucket, &prefix, &Arc::default()).unwrap());
     store.check().await.unwrap();
     Subject {
         objects: store.clone(),

@@ -103,7 +103,12 @@ pub fn part_files(
     access: &S3Access,
 ) -> Result<Box<dyn PartFiles>, StoreError> {
     Ok(match location {
-        Location::S3 { s3_bucket, prefix } => Box::new(S3Store::open(access, s3_bucket, prefix)?),
+        Location::S3 { s3_bucket, prefix } => Box::new(S3Store::open(
+            access,
+            s3_bucket,
+            prefix,
+            &std::sync::Arc::default(),
+        )?),
         Location::Folder(path) => Box::new(LocalStore::existing(path)),
     })
 }

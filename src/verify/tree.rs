@@ -40,7 +40,7 @@ impl Tree {
     pub fn open(location: &Location, access: &S3Access) -> Result<Self, StoreError> {
         let (store, prefix): (Arc<dyn ObjectStore>, _) = match location {
             Location::S3 { s3_bucket, prefix } => {
-                let client = s3::client(access, s3_bucket, prefix)?;
+                let client = s3::client(access, s3_bucket, prefix, &Arc::default())?;
                 (Arc::new(client), Some(Path::from(prefix.as_str())))
             }
             Location::Folder(path) => {

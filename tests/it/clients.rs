@@ -18,18 +18,8 @@ fn running() -> (Archive, Arc<Topic>, Lineage, String) {
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says("checkpoint complete");
     archive.wait_for_all_of(&topic);
-    let address = address(&mut lineage);
+    let address = lineage.address();
     (archive, topic, lineage, address)
-}
-
-/// Where its control plane listens.
-fn address(lineage: &mut Lineage) -> String {
-    let up = "the control plane is up";
-    lineage.wait_until_it_says(up);
-    let log = lineage.log();
-    let line = log.lines().find(|line| line.contains(up));
-    let address = line.and_then(|line| line.rsplit_once("address="));
-    address.unwrap().1.trim().to_owned()
 }
 
 /// Runs a command of ours with `--json`: its exit code and what it says.
@@ -222,7 +212,7 @@ fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_af
         ("CHECKPOINT_TIMEOUT", "2s"),
     ];
     let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
-    let at = address(&mut lineage);
+    let at = lineage.address();
     topic.produce_some_broken(1_000, |n, _| (n % 100 == 0).then_some(Some(vec![0xff])));
     let feed = topic.produce_slowly(60_000, 1_000);
     let status = |address: &str, wanted: &str, holds: &dyn Fn(&Value) -> bool| {
@@ -249,7 +239,7 @@ fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_af
 
     lineage.kill();
     let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
-    let at = address(&mut lineage);
+    let at = lineage.address();
     status(&at, "the second start", &|status| {
         status["state"] == "RUNNING"
     });

@@ -15,6 +15,8 @@ mod control;
 mod damaged;
 mod disk;
 mod exactly_once;
+#[path = "../shared/exposition.rs"]
+mod exposition;
 mod failure_points;
 mod fencing;
 mod find;
@@ -22,6 +24,10 @@ mod harness;
 mod idle;
 mod lost_files;
 mod malformed;
+mod metrics;
+#[path = "../shared/monitoring.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod monitoring;
 mod order;
 mod partitions;
 mod refusals;

@@ -28,6 +28,7 @@ const DATA: &[&str] = &[
     "/lineage/view",
     "/lineage/events",
     "/lineage/history",
+    "/metrics",
     "/nothing/there",
 ];
 

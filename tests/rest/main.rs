@@ -7,14 +7,20 @@
 )]
 
 mod events;
+#[path = "../shared/exposition.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod exposition;
 mod fake;
 mod goldens;
 mod guard;
 mod health;
 mod limits;
 mod metrics;
+#[path = "../shared/monitoring.rs"]
+mod monitoring;
 mod own_api;
 mod page;
+mod prometheus;
 mod sample;
 mod server;
 mod shape;

@@ -2,14 +2,18 @@
 //! and something wrong.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lineage::checkpoint::slot::JobIdentity;
 use lineage::ids::{CheckpointId, Generation, NextOffset, Offset, Split, SubtaskIndex};
 use lineage::jobs::view::{
     AckView, CheckpointState, CheckpointView, CheckpointsView, DroppedSample, DroppedView,
     ExceptionView, JobState, JobView, MemoryView, PhasesView, RestoredView, RhythmView, SplitView,
-    StartView, SubtaskView, TroubleView,
+    StartView, StoreView, SubtaskView, TroubleView,
 };
+use lineage::runtime::progress::checkpoints::PhaseTimings;
+use lineage::runtime::progress::timings::Timings;
+use lineage::store::s3::requests::{MethodCounts, Outcome};
 
 pub const JOB: &str = "5f1d7a9c0b3e42d68a71c4e2f09b6d35";
 pub const TOPIC: &str = "orders";
@@ -55,6 +59,7 @@ pub fn view() -> JobView {
         checkpoints: CheckpointsView {
             completed: 3,
             late: 1,
+            durations: durations(),
             history: vec![
                 in_progress(25),
                 complete(24, false),
@@ -115,6 +120,37 @@ pub fn view() -> JobView {
             open_files: 20 << 20,
             in_flight: 5 << 20,
         },
+        store: StoreView {
+            retries: 3,
+            orphans_aborted: 2,
+            s3: BTreeMap::from([("PUT".to_owned(), requests())]),
+        },
+    }
+}
+
+fn requests() -> MethodCounts {
+    let mut timings = Timings::default();
+    timings.add(Duration::from_millis(20));
+    timings.add(Duration::from_secs(5));
+    MethodCounts {
+        outcomes: BTreeMap::from([(Outcome::Success, 1), (Outcome::NoAnswer, 1)]),
+        timings,
+    }
+}
+
+/// Of three checkpoints.
+fn durations() -> PhaseTimings {
+    let of = |ms| {
+        let mut timings = Timings::default();
+        (0..3).for_each(|_| timings.add(Duration::from_millis(ms)));
+        timings
+    };
+    PhaseTimings {
+        barrier: of(20),
+        upload: of(280),
+        commit_log: of(50),
+        slot: of(60),
+        finalize: of(40),
     }
 }
 
@@ -127,6 +163,7 @@ fn subtask(index: u32) -> SubtaskView {
         rows_dropped: 2,
         bytes_out: 210_000,
         open_files: 1,
+        queued: 12,
         busy_ms: 20_000,
         idle_ms: 40_000,
         backpressured_ms: 4_000,

@@ -9,7 +9,8 @@ use crate::checkpoint::slot::Slot;
 use crate::ids::Generation;
 use crate::jobs::view::{
     AckView, CheckpointState, CheckpointView, CheckpointsView, DroppedSample, DroppedView, JobView,
-    MemoryView, PhasesView, RestoredView, RhythmView, SplitView, SubtaskView, TroubleView,
+    MemoryView, PhasesView, RestoredView, RhythmView, SplitView, StoreView, SubtaskView,
+    TroubleView,
 };
 use crate::runtime::progress::checkpoints::{Checkpoint, Phases};
 use crate::runtime::progress::subtask::{Spent, SubtaskProgress};
@@ -49,6 +50,7 @@ impl Supervisor {
             exceptions: self.history.exceptions(),
             starts: self.history.starts(),
             memory: self.memory(live),
+            store: self.store(live),
         }
     }
 
@@ -61,6 +63,15 @@ impl Supervisor {
             (concern, TroubleView { since, message })
         });
         view.collect()
+    }
+
+    fn store(&self, live: &Live) -> StoreView {
+        let started = live.started.get();
+        StoreView {
+            retries: live.env.patience.health.retries(),
+            orphans_aborted: started.map_or(0, |start| start.orphans_aborted),
+            s3: live.env.requests.by_method(),
+        }
     }
 
     fn memory(&self, live: &Live) -> MemoryView {
@@ -87,12 +98,13 @@ pub fn completed(state: &State) -> Vec<CheckpointView> {
 
 fn checkpoints(state: &State) -> CheckpointsView {
     let started = state.live.started.get();
-    let (in_progress, completed_count, late) = {
+    let (in_progress, completed_count, late, durations) = {
         let progress = state.live.env.progress.checkpoints();
         (
             progress.in_progress.clone(),
             progress.completed,
             progress.late,
+            progress.durations.clone(),
         )
     };
     let mut history = Vec::new();
@@ -124,6 +136,7 @@ fn checkpoints(state: &State) -> CheckpointsView {
     CheckpointsView {
         completed: completed_count,
         late,
+        durations,
         history,
         restored,
     }
@@ -192,6 +205,7 @@ fn subtasks(live: &Live) -> Vec<SubtaskView> {
         rows_dropped: of.rows_dropped(),
         bytes_out: of.bytes_out(),
         open_files: of.open_files(),
+        queued: of.queued(),
         busy_ms: of.spent_ms(Spent::Working),
         idle_ms: of.spent_ms(Spent::Idle),
         backpressured_ms: of.spent_ms(Spent::Backpressured),

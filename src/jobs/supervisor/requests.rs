@@ -109,15 +109,17 @@ impl Supervisor {
         let target = match &asked.target {
             None => None,
             // First, so that a job is not stopped for a savepoint that has no place.
-            Some(target) => match open::objects(target, &self.settings.s3).await {
-                Ok(objects) => Some(objects),
-                Err(error) => {
-                    let why = with_causes(&error);
-                    return self
-                        .failed(&id, format!("{target} cannot be used: {why}"))
-                        .await;
+            Some(target) => {
+                match open::objects(target, &self.settings.s3, &live.env.requests).await {
+                    Ok(objects) => Some(objects),
+                    Err(error) => {
+                        let why = with_causes(&error);
+                        return self
+                            .failed(&id, format!("{target} cannot be used: {why}"))
+                            .await;
+                    }
                 }
-            },
+            }
         };
         let (complete, completed) = oneshot::channel();
         let event = Event::Requested {

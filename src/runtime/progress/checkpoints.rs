@@ -4,6 +4,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::timings::Timings;
 use crate::checkpoint::coordinator::{Ack, AckTimes};
 use crate::checkpoint::slot::PendingFile;
 use crate::clock::EpochMillis;
@@ -69,6 +72,37 @@ pub struct Phases {
     pub finalize: Duration,
 }
 
+/// The phases of all complete ones.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PhaseTimings {
+    pub barrier: Timings,
+    pub upload: Timings,
+    pub commit_log: Timings,
+    pub slot: Timings,
+    pub finalize: Timings,
+}
+
+impl PhaseTimings {
+    fn add(&mut self, phases: &Phases) {
+        self.barrier.add(phases.barrier);
+        self.upload.add(phases.upload);
+        self.commit_log.add(phases.commit_log);
+        self.slot.add(phases.slot);
+        self.finalize.add(phases.finalize);
+    }
+
+    /// In the order in which they happen.
+    pub fn named(&self) -> [(&'static str, &Timings); 5] {
+        [
+            ("barrier", &self.barrier),
+            ("upload", &self.upload),
+            ("commit_log", &self.commit_log),
+            ("slot", &self.slot),
+            ("finalize", &self.finalize),
+        ]
+    }
+}
+
 impl Phases {
     pub fn total(&self) -> Duration {
         self.barrier + self.upload + self.commit_log + self.slot + self.finalize
@@ -99,6 +133,7 @@ pub struct Checkpoints {
     pub late: u64,
     /// Of all complete ones.
     pub total: Contents,
+    pub durations: PhaseTimings,
     pub in_progress: Option<Checkpoint>,
     /// The newest first.
     pub newest: VecDeque<Checkpoint>,
@@ -184,6 +219,7 @@ impl Checkpoints {
             finalize: now.saturating_sub(confirmed),
         };
         self.completed += 1;
+        self.durations.add(&checkpoint.phases);
         self.total.add(checkpoint.contents);
         self.newest.push_front(checkpoint.clone());
         self.newest.truncate(REMEMBERED);
@@ -232,6 +268,15 @@ mod tests {
         let apart = done.acks.iter().map(|ack| (ack.sync, ack.asynchronous));
         assert!(apart.eq([(ms(3), ms(30)), (ms(2), ms(27))]));
         assert_eq!((checkpoints.completed, checkpoints.late), (1, 1));
+        for ((_, timings), ms) in checkpoints
+            .durations
+            .named()
+            .into_iter()
+            .zip([10, 20, 7, 13, 15])
+        {
+            assert_eq!(timings.count(), 1);
+            assert!((timings.seconds() * 1e3 - f64::from(ms)).abs() < 1e-6);
+        }
         assert!(done.is_savepoint && checkpoints.in_progress.is_none());
     }
 

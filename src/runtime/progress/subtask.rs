@@ -25,6 +25,7 @@ pub struct SubtaskProgress {
     rows_dropped: AtomicU64,
     bytes_out: AtomicU64,
     open_files: AtomicU64,
+    queued: AtomicU64,
     /// Microseconds.
     busy: AtomicU64,
     idle: AtomicU64,
@@ -67,6 +68,11 @@ impl SubtaskProgress {
         self.open_files.store(count as u64, Ordering::Relaxed);
     }
 
+    /// Records that the source has fetched and not handed over yet.
+    pub fn set_queued(&self, count: usize) {
+        self.queued.store(count as u64, Ordering::Relaxed);
+    }
+
     pub fn spent(&self, time: Duration, with: Spent) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.time(with).fetch_add(micros, Ordering::Relaxed);
@@ -102,6 +108,10 @@ impl SubtaskProgress {
 
     pub fn open_files(&self) -> u64 {
         get(&self.open_files)
+    }
+
+    pub fn queued(&self) -> u64 {
+        get(&self.queued)
     }
 
     /// Milliseconds that were spent so.

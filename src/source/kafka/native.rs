@@ -77,6 +77,12 @@ impl MessageQueue {
         (error == ok && high >= 0).then_some(high)
     }
 
+    /// Messages that wait here, events of partitions among them.
+    pub fn len(&self) -> usize {
+        // SAFETY: the queue is alive; librdkafka looks at its length under the queue's own lock.
+        unsafe { rd::rd_kafka_queue_length(self.queue.as_ptr()) }
+    }
+
     /// Up to `most` messages; fewer when `timeout` has passed.
     pub fn consume(&self, timeout: Duration, most: usize) -> Messages {
         let mut messages: Vec<*mut rd::rd_kafka_message_t> = vec![ptr::null_mut(); most];

@@ -331,6 +331,10 @@ impl SourceReader for KafkaReader {
             .collect()
     }
 
+    fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     fn waited(&self) -> Duration {
         self.waited
     }

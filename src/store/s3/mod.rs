@@ -4,14 +4,16 @@
 //! them before the upload is completed. Requests are retried here for a few seconds only; who calls
 //! retries for as long as it takes, and says so.
 
+pub mod requests;
 mod signed;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
-use object_store::client::{ClientOptions, HttpClient, HttpConnector, ReqwestConnector};
+use object_store::client::{ClientOptions, HttpClient, HttpConnector};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -20,6 +22,7 @@ use object_store::{
     PutOptions, RetryConfig,
 };
 
+use self::requests::{CountingConnector, Requests};
 use super::{Committable, Key, Objects, PartFiles, Proof, Put, StoreError, Upload};
 
 /// Metadata key of a finished file that names the upload it came from.
@@ -75,11 +78,17 @@ fn not_configured(s3_bucket: &str, prefix: &str, error: object_store::Error) -> 
 }
 
 /// A client of one S3 bucket; `prefix` is for its errors only.
-pub fn client(access: &S3Access, s3_bucket: &str, prefix: &str) -> Result<AmazonS3, StoreError> {
+pub fn client(
+    access: &S3Access,
+    s3_bucket: &str,
+    prefix: &str,
+    requests: &Arc<Requests>,
+) -> Result<AmazonS3, StoreError> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(s3_bucket)
         .with_region(&access.region)
         .with_client_options(options())
+        .with_http_connector(CountingConnector(requests.clone()))
         // The checksum of the body is in a header, and the headers are signed: a body that changes on
         // its way is refused, at a tenth of what a SHA-256 of it costs.
         .with_unsigned_payload(true)
@@ -106,14 +115,20 @@ pub fn client(access: &S3Access, s3_bucket: &str, prefix: &str) -> Result<Amazon
 }
 
 impl S3Store {
-    pub fn open(access: &S3Access, s3_bucket: &str, prefix: &str) -> Result<Self, StoreError> {
+    /// All that it asks is counted in `requests`.
+    pub fn open(
+        access: &S3Access,
+        s3_bucket: &str,
+        prefix: &str,
+        requests: &Arc<Requests>,
+    ) -> Result<Self, StoreError> {
         let bucket_url = match &access.endpoint {
             Some(endpoint) => format!("{}/{s3_bucket}", endpoint.trim_end_matches('/')),
             None => format!("https://s3.{}.amazonaws.com/{s3_bucket}", access.region),
         };
         Ok(Self {
-            client: client(access, s3_bucket, prefix)?,
-            http: ReqwestConnector::default()
+            client: client(access, s3_bucket, prefix, requests)?,
+            http: CountingConnector(requests.clone())
                 .connect(&options())
                 .map_err(|e| not_configured(s3_bucket, prefix, e))?,
             region: access.region.clone(),

@@ -129,6 +129,16 @@ impl Lineage {
         });
     }
 
+    /// Where its control plane listens.
+    #[track_caller]
+    pub fn address(&mut self) -> String {
+        self.wait_until_it_says("the control plane is up");
+        let log = self.log();
+        let line = log.lines().find(|l| l.contains("the control plane is up"));
+        let address = line.and_then(|l| l.rsplit_once("address=")).unwrap().1;
+        address.trim().to_owned()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
