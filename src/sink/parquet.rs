@@ -24,6 +24,10 @@ const ROW_GROUP_ROWS: usize = 122_880;
 /// With many or wide columns, bytes end a row group first.
 const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
+/// Rows of a page of a column: what a core's cache holds, and little to compress when a barrier
+/// closes the files, while no rows flow.
+const PAGE_ROWS: usize = 8_192;
+
 /// Rows looked at to tell whether text repeats.
 const SAMPLE: usize = 1_024;
 
@@ -99,6 +103,7 @@ fn properties(
     let mut properties = WriterProperties::builder()
         .set_compression(codec)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
