@@ -16,7 +16,9 @@ apt_install() {
 }
 
 # Sets COMPOSE to the one that is there.
+# shellcheck disable=SC2034 # who sources this uses it
 COMPOSE=()
+# shellcheck disable=SC2034
 find_compose() {
     if docker compose version >/dev/null 2>&1; then
         COMPOSE=(docker compose)
