@@ -68,7 +68,6 @@ finish() {
         scripts/stand-ins.sh remove "${IMAGES[@]}" || true
     fi
     stop_engine
-    if ((status != 0)) && [[ -f $DIR/dockerd.log ]]; then cp "$DIR/dockerd.log" "${TMPDIR:-/tmp}/lineage-dockerd.log"; fi
     [[ -z $DIR ]] || rm -rf "$DIR"
     ((status == 0)) || say "failed"
     exit "$status"
