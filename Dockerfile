@@ -1,5 +1,6 @@
 # One image with both programs: `lineage` is what it starts, `data-generator` is the entrypoint of that service.
 
+# Made on buildpack-deps, which has gcc, g++, make and perl: github.com/rust-lang/docker-rust.
 FROM rust:1.95-bookworm AS builder
 WORKDIR /build
 
@@ -19,6 +20,7 @@ COPY src src
 RUN find src data-generator/src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --workspace --bins
 
+# The health checks of docker-compose.yml use its bash, coreutils and grep.
 FROM debian:bookworm-slim
 # S3 over TLS is verified against these.
 RUN apt-get update \

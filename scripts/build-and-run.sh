@@ -29,6 +29,8 @@ find_compose() {
         fail "neither 'docker compose' nor 'docker-compose' is installed"
     fi
     docker info >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running, and may this user use it?"
+    # A client of Docker 23 or newer without its plug-in buildx builds in the old way only.
+    docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0
 }
 
 compose() { "${COMPOSE[@]}" "$@"; }
@@ -75,13 +77,15 @@ MinIO console   http://localhost:9001 (${MINIO_ROOT_USER:-minioadmin} / ${MINIO_
 S3              http://localhost:9000, bucket flink-data
 Kafka           localhost:29092, topic lineage-input
 
-Read the commit log:
+Read the commit log (README.md has more to ask it):
     ${COMPOSE[*]} exec minio mc cp --recursive $COMMIT_LOG/ /tmp/wal/
     ${COMPOSE[*]} exec minio sh -c 'cat /tmp/wal/chk-*/subtask-*.csv'
 See the files of the output:
     ${COMPOSE[*]} exec minio mc ls --recursive local/flink-data/output/
 Follow what lineage does:
     ${COMPOSE[*]} logs -f lineage
+Prove that every record is there once:
+    ${COMPOSE[*]} exec lineage lineage verify
 Stop (with -v also all data is removed):
     ${COMPOSE[*]} down
 TEXT

@@ -6,6 +6,7 @@
 #   scripts/servers.sh start DIR    start both on free ports, with data, logs and pids under DIR
 #   scripts/servers.sh env DIR      print their addresses; use as: eval "$(scripts/servers.sh env DIR)"
 #   scripts/servers.sh stop DIR     stop them (the data stays in DIR)
+#   scripts/servers.sh homes        print the folders that they are installed in, likewise
 #
 # A server that the environment names already (LINEAGE_TEST_KAFKA, LINEAGE_TEST_S3) is used and not started.
 # The cache is LINEAGE_CACHE, or else the `lineage` folder in the user's cache folder. Linux only.
@@ -220,6 +221,11 @@ print_env() {
     cat "$1/env"
 }
 
+print_homes() {
+    check_installed "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME"
+    printf '%s=%q\n' KAFKA_HOME "$KAFKA_HOME" MINIO_HOME "$MINIO_HOME" MC_HOME "$MC_HOME"
+}
+
 # ---------------------------------------------------------------- stop
 
 is_ours() {
@@ -252,6 +258,7 @@ main() {
         'start 2') start "$2" ;;
         'env 2') print_env "$2" ;;
         'stop 2') stop "$2" ;;
+        'homes 1') print_homes ;;
         *) usage ;;
     esac
     # Bash reads a script as it goes, and this file may change while a long install runs.

@@ -4,8 +4,10 @@
 #
 #   scripts/test.sh [--all] [-- ARGUMENTS OF cargo test]
 #
+# docker-compose.yml is held against what compose knows; that is installed as root on Debian.
 # --all runs the long tests too, those marked #[ignore], and those of the page in Chromium (scripts/page.sh),
-# and without further arguments scripts/bench.sh --quick.
+# and without further arguments docker-compose.yml with a Docker engine (scripts/compose-test.sh), and
+# scripts/bench.sh --quick.
 # For example: scripts/test.sh -- --test it lost_files -- --nocapture
 set -euo pipefail
 
@@ -14,7 +16,7 @@ readonly SERVERS=scripts/servers.sh
 readonly KEPT_LOGS=${CARGO_TARGET_DIR:-target}/test-servers
 
 ALL=
-BENCH=
+ALONE=
 usage() {
     sed -n '2,/^set/p' "${BASH_SOURCE[0]}" | sed -n 's/^# \{0,1\}//p' >&2
     exit 2
@@ -77,6 +79,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+step scripts/compose-test.sh --config
 step "$SERVERS" install
 if [[ -n $ALL ]]; then step scripts/clients.sh install; fi
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/lineage-test.XXXXXX")
@@ -87,13 +90,14 @@ if [[ -n $ALL ]]; then eval "$(scripts/clients.sh env)"; fi
 
 step cargo test --workspace --locked "$@"
 if [[ -n $ALL ]]; then
-    if (($# == 0)); then BENCH=yes; fi
+    if (($# == 0)); then ALONE=yes; fi
     [[ " $* " == *' -- '* ]] || set -- "$@" --
     step cargo test --workspace --locked "$@" --ignored
     step scripts/page.sh
 fi
-if [[ -n $BENCH ]]; then
-    # It has servers of its own; nothing else is to run beside it.
+if [[ -n $ALONE ]]; then
+    # They have servers of their own; nothing else is to run beside them.
     "$SERVERS" stop "$DIR"
+    step scripts/compose-test.sh
     step env -u LINEAGE_TEST_KAFKA -u LINEAGE_TEST_S3 scripts/bench.sh --quick
 fi
