@@ -1,8 +1,8 @@
-//! Counts every HTTP request to S3, those that `object_store` repeats by itself among them, each with
-//! how it ended and how long its answer took.
+//! The one HTTP client of a job for S3. It counts every request, those that `object_store` repeats by
+//! itself among them, each with how it ended and how long its answer took.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -65,13 +65,23 @@ pub struct MethodCounts {
 }
 
 #[derive(Debug, Default)]
-pub struct Requests(Mutex<BTreeMap<String, MethodCounts>>);
+pub struct Requests {
+    counts: Arc<Counts>,
+    /// All paths share its connections and the certificates that it trusts, which take a while to read.
+    client: OnceLock<HttpClient>,
+}
 
 impl Requests {
     pub fn by_method(&self) -> BTreeMap<String, MethodCounts> {
-        self.lock().clone()
+        self.counts.lock().clone()
     }
+}
 
+/// By method.
+#[derive(Debug, Default)]
+struct Counts(Mutex<BTreeMap<String, MethodCounts>>);
+
+impl Counts {
     fn add(&self, method: &Method, outcome: Outcome, begun: Instant) {
         let mut methods = self.lock();
         let counts = methods.entry(method.to_string()).or_default();
@@ -85,23 +95,27 @@ impl Requests {
     }
 }
 
-/// Makes clients whose requests are counted.
+/// Hands out the client whose requests are counted; the options of the first who asks are those of all.
 #[derive(Debug)]
 pub struct CountingConnector(pub Arc<Requests>);
 
 impl HttpConnector for CountingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(CountingService {
+        if let Some(client) = self.0.client.get() {
+            return Ok(client.clone());
+        }
+        let client = HttpClient::new(CountingService {
             client: ReqwestConnector::default().connect(options)?,
-            requests: self.0.clone(),
-        }))
+            counts: self.0.counts.clone(),
+        });
+        Ok(self.0.client.get_or_init(|| client).clone())
     }
 }
 
 #[derive(Debug)]
 struct CountingService {
     client: HttpClient,
-    requests: Arc<Requests>,
+    counts: Arc<Counts>,
 }
 
 #[async_trait]
@@ -113,7 +127,7 @@ impl HttpService for CountingService {
             Ok(response) => Outcome::of(response.status()),
             Err(_) => Outcome::NoAnswer,
         };
-        self.requests.add(&method, outcome, begun);
+        self.counts.add(&method, outcome, begun);
         response
     }
 }
@@ -140,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_request_is_counted_once_by_its_method_and_how_it_ended() {
-        let requests = Arc::new(Requests::default());
+        let requests = Requests::default();
         let answers = [
             (Method::GET, Some(200)),
             (Method::GET, Some(404)),
@@ -153,7 +167,7 @@ mod tests {
         for (method, answer) in answers {
             let service = CountingService {
                 client: HttpClient::new(Answers(answer)),
-                requests: requests.clone(),
+                counts: requests.counts.clone(),
             };
             let mut request = HttpRequest::new(String::new().into());
             *request.method_mut() = method;
