@@ -51,6 +51,10 @@ pub enum Refused {
     NotRunning(&'static str),
     #[error("the job is {0} already")]
     Already(&'static str),
+    #[error("too many checkpoints and savepoints are being taken already: wait for one")]
+    TooMany,
+    #[error("the process is about to end")]
+    Ending,
     #[error("{0}")]
     BadRequest(String),
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::control::{Operation, TriggerId};
 
-/// Older ones are forgotten.
+/// Older ones are forgotten once they have ended; no more than these may be in progress.
 const REMEMBERED: usize = 100;
 
 #[derive(Debug, Default)]
@@ -19,17 +19,21 @@ struct Entries {
 }
 
 impl Operations {
-    pub fn begin(&self) -> TriggerId {
+    /// `None` while too many are in progress.
+    pub fn begin(&self) -> Option<TriggerId> {
         let id = TriggerId::random();
         let mut entries = self.lock();
-        entries.order.push_back(id.clone());
-        entries.all.insert(id.clone(), Operation::InProgress);
-        if entries.order.len() > REMEMBERED
-            && let Some(oldest) = entries.order.pop_front()
-        {
-            entries.all.remove(&oldest);
+        let Entries { order, all } = &mut *entries;
+        if order.len() >= REMEMBERED {
+            let mut places = 0..order.len();
+            let oldest = places.find(|&n| all.get(&order[n]) != Some(&Operation::InProgress))?;
+            if let Some(oldest) = order.remove(oldest) {
+                all.remove(&oldest);
+            }
         }
-        id
+        order.push_back(id.clone());
+        all.insert(id.clone(), Operation::InProgress);
+        Some(id)
     }
 
     pub fn end(&self, id: &TriggerId, how: Operation) {
@@ -54,19 +58,21 @@ mod tests {
     use crate::ids::CheckpointId;
 
     #[test]
-    fn the_newest_are_remembered() {
+    fn ended_ones_make_room_and_those_in_progress_are_never_forgotten() {
         let operations = Operations::default();
-        let ids: Vec<_> = (0..REMEMBERED + 1).map(|_| operations.begin()).collect();
-        assert_eq!(operations.get(&ids[0]), None);
-        assert_eq!(operations.get(&ids[1]), Some(Operation::InProgress));
-        assert_eq!(operations.get(&TriggerId::random()), None);
+        let ids: Vec<_> = (0..REMEMBERED)
+            .map(|_| operations.begin().unwrap())
+            .collect();
+        assert_eq!(operations.begin(), None);
         let done = Operation::Checkpoint {
             id: CheckpointId(1),
         };
-        for id in &ids[..2] {
-            operations.end(id, done.clone());
-        }
-        assert_eq!(operations.get(&ids[0]), None);
+        operations.end(&ids[1], done.clone());
         assert_eq!(operations.get(&ids[1]), Some(done));
+        let newest = operations.begin().unwrap();
+        assert_eq!(operations.get(&ids[0]), Some(Operation::InProgress));
+        assert_eq!(operations.get(&ids[1]), None);
+        assert_eq!(operations.get(&newest), Some(Operation::InProgress));
+        assert_eq!(operations.get(&TriggerId::random()), None);
     }
 }

@@ -69,6 +69,8 @@ struct State {
     wish: watch::Sender<Wish>,
     live: Arc<Live>,
     stores: Option<Stores>,
+    /// Known from the first start on: the next ones have the same.
+    id: Option<JobId>,
     /// Complete checkpoints of earlier runs of this process, the newest first.
     earlier: VecDeque<CheckpointView>,
     /// As the log had them when this process first opened it, the newest first.
@@ -116,6 +118,7 @@ impl Supervisor {
             live: Arc::new(Live::new(&settings, clock.clone(), &wish, &ending)),
             wish,
             stores: None,
+            id: None,
             earlier: VecDeque::new(),
             of_the_log: Vec::new(),
             copies: BTreeMap::new(),
@@ -245,6 +248,7 @@ impl Supervisor {
             supervisor.read_the_log(newest).await;
         });
         let mut state = self.lock();
+        state.id = live.started.get().map(|start| start.job.clone());
         if state.job == JobState::Created {
             self.enter(&mut state, JobState::Running);
         }
@@ -299,6 +303,7 @@ impl Supervisor {
         }
         tracing::info!("the job can be resumed; SIGTERM ends the process");
         tokio::select! {
+            biased;
             () = until(&mut ending, |ending| *ending) => false,
             () = self.resumed.notified() => true,
         }

@@ -211,7 +211,7 @@ pub struct CheckpointView {
     pub bytes: u64,
     /// Of each subtask that has acknowledged it, in this process.
     pub acks: Vec<AckView>,
-    /// `chk-N/_metadata` as a URL; the savepoint's copy if it has one.
+    /// Its folder `chk-N` as a URL; that of the savepoint's copy, if this process has made one.
     pub location: Option<String>,
 }
 

@@ -75,7 +75,8 @@ impl Refusal {
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         let status = match refused {
-            Refused::NotRunning(_) | Refused::Already(_) => StatusCode::CONFLICT,
+            Refused::NotRunning(_) | Refused::Already(_) | Refused::Ending => StatusCode::CONFLICT,
+            Refused::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Refused::BadRequest(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, refused.to_string())

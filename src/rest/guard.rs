@@ -1,7 +1,8 @@
 //! Who may ask what: the host that was asked for, the token, requests that change the job, and time.
 //!
-//! - On a loopback address the `Host` must be one too. So a foreign page whose name was made to point
-//!   here (DNS rebinding) reads nothing.
+//! - The `Host` must be one that no foreign page can have made to point here (DNS rebinding): a local
+//!   name on a loopback address, elsewhere an address or a name without a dot, or one of `REST_HOSTS`.
+//!   With a token any will do elsewhere, for a foreign page does not have it.
 //! - What changes the job must come from no page, or from our own: `Origin`, `Referer` and
 //!   `Sec-Fetch-Site` tell. No answer has a CORS header, so no foreign page reads one.
 
@@ -64,8 +65,9 @@ fn admitted(app: &Shared, request: &Request) -> Result<(), Refusal> {
     if matches!(path, "/healthz" | "/readyz") {
         return Ok(());
     }
-    if app.here.address.ip().is_loopback() {
-        local_host(request.headers())?;
+    let loopback = app.here.address.ip().is_loopback();
+    if loopback || app.settings.token.is_none() {
+        own_host(request.headers(), loopback, &app.settings.hosts)?;
     }
     let Some(token) = &app.settings.token else {
         return Ok(());
@@ -83,21 +85,30 @@ fn admitted(app: &Shared, request: &Request) -> Result<(), Refusal> {
     ))
 }
 
-fn local_host(headers: &HeaderMap) -> Result<(), Refusal> {
+fn own_host(headers: &HeaderMap, loopback: bool, own: &[String]) -> Result<(), Refusal> {
     let host = text(headers, header::HOST);
     let url = host.and_then(|host| Url::parse(&format!("http://{host}")).ok());
-    let local = match url.as_ref().and_then(Url::host) {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+    let known = match url.as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => {
+            // A name without a dot is one of the own network, as those of containers are.
+            name.eq_ignore_ascii_case("localhost")
+                || own.iter().any(|own| own.eq_ignore_ascii_case(name))
+                || !loopback && !name.contains('.')
+        }
+        Some(Host::Ipv4(address)) => !loopback || address.is_loopback(),
+        Some(Host::Ipv6(address)) => !loopback || address.is_loopback(),
         None => false,
     };
-    if local {
+    if known {
         return Ok(());
     }
+    let instead = if loopback {
+        "ask for localhost"
+    } else {
+        "ask for its address"
+    };
     Err(Refusal::forbidden(format!(
-        "Host '{}' is not this machine: the control plane listens on a local address only. Ask for \
-         localhost, or set REST_ADDRESS",
+        "Host '{}' is not known to be this control plane: {instead}, or name it in REST_HOSTS",
         host.unwrap_or_default()
     )))
 }
@@ -215,9 +226,9 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, HeaderValue::from_static(host));
-            assert_eq!(local_host(&headers).is_ok(), local, "{host}");
+            assert_eq!(own_host(&headers, true, &[]).is_ok(), local, "{host}");
         }
-        assert!(local_host(&HeaderMap::new()).is_err());
+        assert!(own_host(&HeaderMap::new(), true, &[]).is_err());
     }
 
     #[test]

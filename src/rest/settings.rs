@@ -17,6 +17,8 @@ pub struct RestSettings {
     /// None: nobody is asked for one.
     pub token: Option<Token>,
     pub read_only: bool,
+    /// Names by which it may be asked for, beside those that are known to be its own.
+    pub hosts: Vec<String>,
     pub limits: Limits,
     pub rhythm: Rhythm,
 }
@@ -102,6 +104,7 @@ impl RestSettings {
             port: args.rest_port,
             token,
             read_only: args.rest_read_only,
+            hosts: args.rest_hosts,
             limits: Limits::default(),
             rhythm: Rhythm::default(),
         }))

@@ -67,7 +67,9 @@ fn stop_and_resume(storage: Storage) {
     ));
 
     topic.produce(2_000);
+    let id = job.view().job;
     job.control.resume().unwrap();
+    assert!(id.is_some() && job.view().job == id, "also before recovery");
     let view = job.wait_for_state(JobState::Running);
     assert_eq!(generation(&view), 2);
     let restored = view.checkpoints.restored.unwrap();

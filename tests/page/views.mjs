@@ -24,7 +24,7 @@ function checkpoint(id, at, ms, more = {}) {
     dropped: id % 4 === 0 ? 12 : 0,
     bytes: 2_411_724,
     acks: [0, 1].map((subtask) => ({ subtask, acked_at: at - ms / 2, files: 2, bytes: 1_205_862, rows: 59_120 })),
-    location: `s3://flink-data/checkpoints/chk-${id}/_metadata`,
+    location: `s3://flink-data/checkpoints/chk-${id}`,
     ...more,
   };
 }
@@ -103,7 +103,7 @@ export function running(now = Date.now()) {
       completed: 50,
       late: 0,
       history,
-      restored: { id: 153, restored_at: begun, is_savepoint: false, location: "s3://flink-data/checkpoints/chk-153/_metadata" },
+      restored: { id: 153, restored_at: begun, is_savepoint: false, location: "s3://flink-data/checkpoints/chk-153" },
     },
     dropped: {
       by_reason: { "the record is shorter than its schema": 1_104, "no value": 136 },

@@ -141,6 +141,34 @@ async fn a_name_that_was_made_to_point_here_reads_nothing() {
 }
 
 #[tokio::test]
+async fn on_all_addresses_it_answers_for_addresses_for_names_without_a_dot_and_for_those_it_was_given()
+ {
+    let settings = RestSettings {
+        address: "0.0.0.0".into(),
+        hosts: vec!["lineage.example".into()],
+        ..server::settings()
+    };
+    let server = server::start_with(settings).await;
+    for (host, status) in [
+        ("evil.example:8081", StatusCode::FORBIDDEN),
+        ("lineage.example", StatusCode::OK),
+        ("LINEAGE.example:443", StatusCode::OK),
+        ("lineage:8081", StatusCode::OK),
+        ("192.0.2.1:8081", StatusCode::OK),
+        ("[2001:db8::1]:8081", StatusCode::OK),
+    ] {
+        let request = server.request(Method::GET, "/jobs").header("host", host);
+        assert_eq!(answer(request).await.0, status, "{host}");
+    }
+    // A page that is served through a proxy under such a name may change the job.
+    let stop = server
+        .request(Method::POST, "/lineage/stop")
+        .header("host", "lineage.example")
+        .header("origin", "https://lineage.example");
+    assert_eq!(answer(stop).await.0, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
 async fn with_a_token_all_data_needs_it() {
     let server = server::start_with(with_token()).await;
     for given in [

@@ -184,7 +184,7 @@ fn split(partition: i32) -> SplitView {
 }
 
 fn location(id: u64) -> String {
-    format!("s3://archive/checkpoints/chk-{id}/_metadata")
+    format!("s3://archive/checkpoints/chk-{id}")
 }
 
 fn ack(subtask: u32, acked_at: i64) -> AckView {
@@ -247,9 +247,7 @@ fn complete(id: u64, late: bool) -> CheckpointView {
 fn savepoint(id: u64) -> CheckpointView {
     CheckpointView {
         is_savepoint: true,
-        location: Some(format!(
-            "s3://archive/savepoints/savepoint-5f1d7a-{id}/_metadata"
-        )),
+        location: Some(format!("s3://archive/savepoints/savepoint-5f1d7a-{id}")),
         ..complete(id, false)
     }
 }

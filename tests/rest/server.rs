@@ -29,6 +29,7 @@ pub fn settings() -> RestSettings {
         port: 0,
         token: None,
         read_only: false,
+        hosts: Vec::new(),
         limits: Limits::default(),
         rhythm: Rhythm {
             events: Duration::from_millis(20),

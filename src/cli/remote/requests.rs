@@ -58,13 +58,13 @@ pub async fn stop(client: &Client, now: bool, as_json: bool) -> anyhow::Result<S
 /// If it is refused, or the job fails.
 pub async fn resume(client: &Client, as_json: bool) -> anyhow::Result<String> {
     client.post("/lineage/resume", &json!({})).await?;
-    let running = |state| state == JobState::Running || state == JobState::Failed;
+    let settled = |state: JobState| state == JobState::Running || state.is_terminal();
     let view = client
-        .until(|view| running(view.state).then(|| view.clone()))
+        .until(|view| settled(view.state).then(|| view.clone()))
         .await?;
     anyhow::ensure!(
         view.state == JobState::Running,
-        "the job has failed: see the log of the service"
+        "the job has ended again, or failed: see the log of the service"
     );
     let generation = view.generation.map(|generation| generation.0);
     Ok(if as_json {

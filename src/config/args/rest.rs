@@ -33,6 +33,11 @@ pub struct RestArgs {
     /// Refuse everything that changes the job
     #[arg(long, env = "REST_READ_ONLY")]
     pub rest_read_only: bool,
+
+    /// Names by which the control plane may be asked for, beside local ones and addresses: that of a
+    /// proxy before it
+    #[arg(long, env = "REST_HOSTS", value_delimiter = ',', value_name = "NAME,…")]
+    pub rest_hosts: Vec<String>,
 }
 
 /// Commands that ask the control plane of a running service.

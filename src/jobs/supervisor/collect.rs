@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::{Live, State, Supervisor};
 use crate::checkpoint::coordinator::Rhythm;
-use crate::checkpoint::slot::Slot;
 use crate::ids::Generation;
 use crate::jobs::view::{
     AckView, CheckpointState, CheckpointView, CheckpointsView, DroppedSample, DroppedView, JobView,
@@ -14,6 +13,7 @@ use crate::jobs::view::{
 };
 use crate::runtime::progress::checkpoints::{Checkpoint, Phases};
 use crate::runtime::progress::subtask::{Spent, SubtaskProgress};
+use crate::store::Key;
 
 /// Complete checkpoints that are shown.
 pub const HISTORY: usize = 100;
@@ -26,7 +26,7 @@ impl Supervisor {
         let settings = &self.settings;
         JobView {
             now: self.now(),
-            job: started.map(|start| start.job.clone()),
+            job: state.id.clone(),
             name: format!("lineage: {} → {}", settings.topic, settings.paths.output),
             state: state.job,
             entered: state.entered.clone(),
@@ -172,7 +172,7 @@ fn checkpoint(of: &Checkpoint, generation: Generation, state: &State) -> Checkpo
         dropped: of.contents.dropped,
         bytes: of.contents.bytes,
         acks: acks.collect(),
-        location: stores.map(|stores| stores.checkpoints.url(&Slot::key(of.id))),
+        location: stores.map(|stores| stores.checkpoints.url(&Key::new(of.id.folder()))),
     }
 }
 

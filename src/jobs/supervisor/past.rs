@@ -11,7 +11,7 @@ use crate::checkpoint::slot::{Slot, SlotKind};
 use crate::ids::CheckpointId;
 use crate::jobs::view::{CheckpointState, CheckpointView};
 use crate::runtime::progress::checkpoints::Contents;
-use crate::store::{Objects, StoreError};
+use crate::store::{Key, Objects, StoreError};
 
 /// Slots that are read at once.
 const CONCURRENCY: usize = 8;
@@ -74,6 +74,6 @@ async fn read_one(log: &dyn Objects, id: CheckpointId) -> Option<CheckpointView>
         dropped: contents.dropped,
         bytes: contents.bytes,
         acks: Vec::new(),
-        location: Some(log.url(&key)),
+        location: Some(log.url(&Key::new(id.folder()))),
     })
 }

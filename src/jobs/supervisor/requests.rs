@@ -67,6 +67,9 @@ impl Control for Arc<Supervisor> {
     fn resume(&self) -> Result<(), Refused> {
         let mut state = self.lock();
         may(state.job, Ask::Resume)?;
+        if *self.ending.borrow() {
+            return Err(Refused::Ending);
+        }
         self.renew(&mut state);
         self.resumed.notify_one();
         Ok(())
@@ -96,7 +99,7 @@ impl Supervisor {
     fn ask(self: &Arc<Self>, asked: Asked) -> Result<TriggerId, Refused> {
         let mut state = self.lock();
         may(state.job, Ask::Checkpoint)?;
-        let id = self.operations.begin();
+        let id = self.operations.begin().ok_or(Refused::TooMany)?;
         let task = self.clone().take(id.clone(), state.live.clone(), asked);
         while state.copying.try_join_next().is_some() {}
         state.copying.spawn_on(task, &self.runtime);

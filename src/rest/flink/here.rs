@@ -1,6 +1,6 @@
 //! The names of this process as a TaskManager.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use uuid::Uuid;
 
@@ -18,7 +18,10 @@ impl Here {
         let host = if address.ip().is_unspecified() {
             "localhost".to_owned()
         } else {
-            address.ip().to_string()
+            match address.ip() {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            }
         };
         let process = Uuid::new_v4().simple().to_string();
         Self {

@@ -78,7 +78,8 @@ export function actions() {
       const body = action === "savepoint" && target ? { target } : undefined;
       const { trigger } = await post(`lineage/${action}`, body);
       tell("", `Asked for: ${action}.`);
-      if (trigger) await end(trigger);
+      // Beside it: while a savepoint waits for the store, the job can be stopped.
+      if (trigger) end(trigger);
     } catch (error) {
       tell("bad", `${action} was refused: ${error.message}`);
     }
@@ -88,7 +89,14 @@ export function actions() {
 
   async function end(trigger) {
     for (;;) {
-      const { status, location, cause } = await get(`lineage/operations/${trigger}`);
+      let operation;
+      try {
+        operation = await get(`lineage/operations/${trigger}`);
+      } catch (error) {
+        tell("bad", `What became of the savepoint is not known: ${error.message}`);
+        return;
+      }
+      const { status, location, cause } = operation;
       if (status === "completed") {
         tell("", `The savepoint is at ${location ?? "its checkpoint"}. `, location);
         return;
