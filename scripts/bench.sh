@@ -39,6 +39,10 @@ done
 TARGETS=(--bins)
 [[ $PLAN != quick ]] || TARGETS+=(--example bare-fetch)
 [[ -z $BUILD ]] || cargo build --release --locked --workspace "${TARGETS[@]}"
+if grep -aq LINEAGE_DIE_AT "$TARGET/release/lineage"; then
+    echo "bench: $TARGET/release/lineage has the failure points of the tests in it, which a release must not" >&2
+    exit 1
+fi
 scripts/servers.sh install
 [[ $PLAN != compare ]] || bench/flink.sh install
 export PYTHONDONTWRITEBYTECODE=1

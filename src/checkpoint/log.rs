@@ -20,7 +20,7 @@ pub enum LogError {
     #[error(
         "slot {url} cannot be used: {source}. It is the newest of the checkpoint log, and an older \
          one would lose or double records. Restore it from a copy of the store; if there is none, \
-         start with a new CHECKPOINTS_PATH, OUTPUT_PATH and WRITE_AHEAD_COMMIT_LOG_PATH"
+         start with a new CHECKPOINTS_PATH, OUTPUT_PATH, DROPPED_PATH and WRITE_AHEAD_COMMIT_LOG_PATH"
     )]
     Damaged { url: String, source: SlotError },
 

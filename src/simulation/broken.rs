@@ -55,7 +55,7 @@ every_broken_rule_is_noticed! {
     a_start_that_keeps_the_generation_is_noticed: GenerationIsKept in CRASHES by "generations grow",
     a_put_that_counts_without_looking_again_is_noticed: NoLookAgain in RIVALS by "had taken over",
     a_start_record_without_pending_files_is_noticed: PendingLeftOut in CRASHES by "is lost",
-    a_start_record_without_offsets_is_noticed: OffsetsLeftOut in CRASHES by "no split is left out" | "rows will be read again",
+    a_start_record_without_offsets_is_noticed: OffsetsLeftOut in CRASHES by "is visible and pending",
     generations_compared_instead_of_nonces_are_noticed: GenerationForNonce in RIVALS by "by the owner",
     a_refused_slot_that_counts_is_noticed: RefusedSlotBelieved in STORE by "Vanished",
     a_refused_csv_that_counts_is_noticed: RefusedCsvBelieved in STORE by "without a line",

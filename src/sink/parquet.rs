@@ -38,6 +38,8 @@ pub enum Compression {
     Zstd,
     /// Larger, and quicker to write
     Snappy,
+    /// Between these, as LZ4_RAW
+    Lz4,
     /// Largest and quickest
     None,
 }
@@ -98,6 +100,7 @@ fn properties(
     let codec = match compression {
         Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1)?),
         Compression::Snappy => Codec::SNAPPY,
+        Compression::Lz4 => Codec::LZ4_RAW,
         Compression::None => Codec::UNCOMPRESSED,
     };
     let mut properties = WriterProperties::builder()

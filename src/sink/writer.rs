@@ -234,3 +234,58 @@ fn encode_error(key: &Key, source: ParquetError) -> SinkError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{ArrayRef, RecordBatch, StringArray};
+
+    use super::*;
+    use crate::ids::Offset;
+    use crate::source::{Origin, SplitIndex};
+
+    const ROWS: usize = 5_000;
+
+    /// Text that does not repeat, so that it takes memory.
+    fn rows() -> Rows {
+        let texts = (0..ROWS).map(|_| format!("{:036x}", fastrand::u128(..)));
+        let column: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        Rows {
+            root: Root::Output,
+            batch: RecordBatch::try_from_iter([("uuid", column)]).unwrap(),
+            origins: (0..ROWS)
+                .map(|n| Origin {
+                    split: SplitIndex(0),
+                    offset: Offset(n as i64),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn over_the_budget_the_largest_open_file_is_closed_before_its_barrier() {
+        let settings = PartSettings {
+            root: Root::Output,
+            job: JobId::random(),
+            generation: Generation::FIRST,
+            subtask: SubtaskIndex(0),
+            roll_size: usize::MAX,
+            compression: Compression::None,
+        };
+        // What the files send has to be kept, as an uploader does.
+        let (uploader, _commands) = mpsc::unbounded_channel();
+        let mut writer = ParquetSinkWriter::new(settings, uploader, Budget::new(4 << 20));
+        let splits = [Split::new("lineage-input", 0)];
+        let (small, large) = (EpochMillis(0), EpochMillis(3_600_000));
+        let (now, mut written) = (CheckpointId(1), 0);
+        writer.write(&rows(), &splits, small, now).unwrap();
+        while writer.rolled.is_empty() {
+            writer.write(&rows(), &splits, large, now).unwrap();
+            written += ROWS as u64;
+            assert!(written < 1_000_000, "nothing was closed");
+        }
+        assert!(writer.budget.usage().open_files < 4 << 20);
+        let files = writer.close(now).unwrap();
+        let counts: Vec<_> = files.iter().map(|file| file.rows).collect();
+        assert_eq!(counts, [written, ROWS as u64]);
+    }
+}

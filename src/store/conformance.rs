@@ -178,28 +178,36 @@ async fn a_pending_file_is_invisible_until_it_is_finalized(store: &Subject) {
 }
 
 async fn a_pending_file_is_finalized_by_another_process_from_its_committable(store: &Subject) {
-    let pending = store.pending("moved.parquet", b"body").await;
+    // The last part is a small one.
+    let body: Vec<u8> = (0..PART_SIZE + 1_000).map(|n| (n % 251) as u8).collect();
+    let pending = store.pending("moved.parquet", &body).await;
     let text = serde_json::to_string(&pending).unwrap();
     let read_back = serde_json::from_str(&text).unwrap();
     store.files.finalize(&read_back).await.unwrap();
-    assert_eq!(store.read("moved.parquet").await.unwrap(), "body");
+    assert_eq!(store.read("moved.parquet").await.unwrap(), body);
 }
 
 async fn a_foreign_file_at_the_key_is_never_taken_for_ours(store: &Subject) {
     let pending = store.pending("foreign.parquet", b"ours").await;
-    store.files.abort(&pending.upload).await.unwrap();
     let key = Key::new("foreign.parquet");
     store
         .objects
         .put_if_absent(&key, Bytes::from("them"))
         .await
         .unwrap();
-    let result = store.files.finalize(&pending).await;
-    assert!(
-        matches!(result, Err(StoreError::Foreign { .. })),
-        "{result:?}"
-    );
-    assert_eq!(store.read("foreign.parquet").await.unwrap(), "them");
+    // A completion would put ours in its place; and when the upload is gone, the file is not the
+    // proof that it was completed.
+    for gone in [false, true] {
+        if gone {
+            store.files.abort(&pending.upload).await.unwrap();
+        }
+        let result = store.files.finalize(&pending).await;
+        assert!(
+            matches!(result, Err(StoreError::Foreign { .. })),
+            "{result:?}"
+        );
+        assert_eq!(store.read("foreign.parquet").await.unwrap(), "them");
+    }
 }
 
 async fn an_aborted_upload_is_gone_and_says_so(store: &Subject) {

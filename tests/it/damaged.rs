@@ -52,7 +52,14 @@ fn a_newest_slot_that_is_empty_torn_or_edited_is_refused_by_name_and_no_older_on
         (edited.as_bytes(), "it was torn or edited"),
     ] {
         archive.put(Root::Checkpoints, &newest, damaged);
-        refused(&archive, &topic, &["--bounded"], &[], 4, &[&url, said]);
+        refused(
+            &archive,
+            &topic,
+            &["--bounded"],
+            &[],
+            4,
+            &[&url, said, "DROPPED_PATH"],
+        );
     }
     archive.put(Root::Checkpoints, &newest, &whole);
     Lineage::run(&archive, &topic, &["--bounded"]);

@@ -20,6 +20,7 @@ mod exposition;
 mod failure_points;
 mod fencing;
 mod find;
+mod group;
 mod harness;
 mod idle;
 mod lost_files;

@@ -43,3 +43,28 @@ fn a_partition_that_is_added_between_two_runs_is_read_from_its_first_record() {
     assert_exact(&archive, &topic, Past::Calm);
     assert_eq!(archive.next_offsets(), [800, 800, 300]);
 }
+
+#[test]
+fn a_thousand_partitions_are_archived_within_the_memory_budget() {
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(1_000));
+    topic.produce(500_000);
+    let flags = ["--memory-budget", "64MiB"];
+    let mut lineage = Lineage::start(&archive, &topic, &flags);
+    lineage.wait_until_it_says("checkpoint complete");
+    archive.wait_for_all_of(&topic);
+    let peak = lineage.peak_bytes();
+    assert!(peak < 300 << 20, "{} MiB", peak >> 20);
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn a_restart_with_a_saved_offset_of_0_reads_the_record_at_0() {
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(2));
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_eq!(archive.next_offsets(), [0, 0]);
+    topic.produce(100);
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Calm);
+    assert_eq!(archive.next_offsets(), [50, 50]);
+}

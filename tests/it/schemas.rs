@@ -114,6 +114,7 @@ fn files_are_compressed_as_the_setting_says() {
     for (setting, codec) in [
         ("zstd", "ZSTD"),
         ("snappy", "SNAPPY"),
+        ("lz4", "LZ4_RAW"),
         ("none", "UNCOMPRESSED"),
     ] {
         let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rdkafka::Offset;
+
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
 
@@ -17,6 +19,10 @@ fn aborted_records_appear_nowhere_and_committed_ones_once() {
     let ends: Vec<_> = topic.watermarks().iter().map(|w| w.1).collect();
     wait_for("slot with all records", LONG, || {
         (lineage.says("checkpoint complete") > 0 && archive.next_offsets() == ends).then_some(())
+    });
+    let committed: Vec<_> = ends.iter().map(|&end| Offset::Offset(end)).collect();
+    wait_for("offsets committed behind the markers", LONG, || {
+        (topic.committed_offsets() == committed).then_some(())
     });
     assert!(lineage.ended().is_none());
     lineage.stop();
@@ -42,7 +48,7 @@ fn a_bounded_run_ends_behind_a_tail_of_markers_and_aborted_records_without_lag()
     let ends: Vec<_> = topic.watermarks().iter().map(|w| w.1).collect();
     assert_eq!(archive.next_offsets(), ends);
     let committed = topic.committed_offsets();
-    assert_eq!(committed, [rdkafka::Offset::Offset(301 + 5 * 101); 4]);
+    assert_eq!(committed, [Offset::Offset(301 + 5 * 101); 4]);
     assert_exact(&archive, &topic, Past::Calm);
 }
 

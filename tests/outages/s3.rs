@@ -9,14 +9,6 @@ use crate::server::Server;
 
 const FLAGS: [&str; 3] = ["--checkpoint-interval", "200ms", "--reread-lost-files"];
 
-/// The most memory that it has held.
-fn peak_bytes(lineage: &Lineage) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", lineage.pid())).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kib = line.unwrap().trim().trim_end_matches(" kB");
-    kib.parse::<u64>().unwrap() * 1024
-}
-
 /// Everything that was produced is archived, by the same process.
 fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
     archive.wait_for_all_of(topic);
@@ -109,7 +101,7 @@ fn hangs_for(time: Duration) {
     assert!(after < Duration::from_secs(10), "degraded after {after:?}");
     topic.produce(2_000_000);
     std::thread::sleep(time);
-    let peak = peak_bytes(&lineage);
+    let peak = lineage.peak_bytes();
     assert!(peak < 300 << 20, "{} MiB", peak >> 20);
     s3.resume();
     catches_up(&archive, &topic, lineage);

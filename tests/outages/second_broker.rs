@@ -263,3 +263,20 @@ fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() 
     lineage.wait_until_it_says("recovered");
     catches_up(&archive, &topic, lineage);
 }
+
+#[test]
+fn a_start_waits_until_every_partition_has_a_leader() {
+    let mut broker = SecondBroker::start();
+    let (archive, topic) = (
+        Archive::new(Storage::S3),
+        topic_on(&[FIRST, FIRST, SECOND, SECOND]),
+    );
+    topic.produce(2_000);
+    broker.kill();
+    let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
+    lineage.wait_until_it_says("waiting for kafka");
+    assert_eq!(archive.slot_ids(), [] as [u64; 0], "nothing was begun");
+    broker.start_again();
+    lineage.wait_until_it_says("checkpoint complete");
+    catches_up(&archive, &topic, lineage);
+}

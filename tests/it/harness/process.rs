@@ -139,6 +139,14 @@ impl Lineage {
         address.trim().to_owned()
     }
 
+    /// The most memory that it has held.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
