@@ -91,7 +91,12 @@ fn hangs_for(time: Duration) {
     let s3 = Server::s3();
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
     topic.produce(1_000);
-    let flags = [&FLAGS[..], &["--memory-budget", "32MiB"]].concat();
+    // Uncompressed, so that there is several times as much as the budget allows.
+    let flags = [
+        &FLAGS[..],
+        &["--memory-budget", "32MiB", "--parquet-compression", "none"],
+    ]
+    .concat();
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says_times("checkpoint complete", 2);
     s3.pause();
@@ -100,7 +105,23 @@ fn hangs_for(time: Duration) {
     let after = begin.elapsed();
     assert!(after < Duration::from_secs(10), "degraded after {after:?}");
     topic.produce(2_000_000);
+    let rest = format!("http://{}", lineage.address());
+    let status = || -> serde_json::Value {
+        let said = looking(&archive, &["status", "--json", "--rest", &rest]).stdout;
+        serde_json::from_slice(&said).unwrap()
+    };
+    wait_for("a subtask that waits for the memory budget", LONG, || {
+        let status = status();
+        let mut subtasks = status["subtasks"].as_array().unwrap().iter();
+        let waits = subtasks.any(|subtask| subtask["backpressured_ms"] != 0);
+        waits.then_some(())
+    });
     std::thread::sleep(time);
+    let memory = &status()["memory"];
+    let used = ["open_files", "in_flight"].map(|part| memory[part].as_u64().unwrap());
+    // Five eighths are for files; each of the two subtasks may be a row group above them.
+    let most = (20 + 2 * 8) << 20;
+    assert!(used.iter().sum::<u64>() <= most, "{memory}");
     let peak = lineage.peak_bytes();
     assert!(peak < 300 << 20, "{} MiB", peak >> 20);
     s3.resume();
