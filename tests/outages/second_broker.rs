@@ -232,7 +232,7 @@ fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
 fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_no_record_and_double_none() {
     let broker = SecondBroker::start();
     let (archive, topic) = (
-        Archive::new(Storage::S3),
+        Archive::new(Storage::Local),
         topic_on(&[FIRST, SECOND, SECOND, SECOND]),
     );
     topic.produce(400_000);
@@ -247,7 +247,7 @@ fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_no_record_and_double_n
 fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() {
     let mut broker = SecondBroker::start();
     let (archive, topic) = (
-        Archive::new(Storage::S3),
+        Archive::new(Storage::Local),
         topic_on(&[FIRST, FIRST, SECOND, SECOND]),
     );
     topic.produce(200_000);
@@ -268,7 +268,7 @@ fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() 
 fn a_start_waits_until_every_partition_has_a_leader() {
     let mut broker = SecondBroker::start();
     let (archive, topic) = (
-        Archive::new(Storage::S3),
+        Archive::new(Storage::Local),
         topic_on(&[FIRST, FIRST, SECOND, SECOND]),
     );
     topic.produce(2_000);
