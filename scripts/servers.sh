@@ -149,6 +149,8 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# A topic that is compacted is so at once, instead of after 15 s.
+log.cleaner.backoff.ms=100
 PROPERTIES
     java -cp "$KAFKA_HOME/*" kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/server.properties" \
         >"$dir/kafka.log" 2>&1 || {

@@ -91,7 +91,6 @@ struct Live {
 
 /// What is known once the start record is confirmed.
 struct LiveStart {
-    job: JobId,
     generation: Generation,
     identity: JobIdentity,
     restored: Option<Restored>,
@@ -231,7 +230,6 @@ impl Supervisor {
         let record = &run.started.record;
         self.history.started(record.generation, record.job.clone());
         let start = LiveStart {
-            job: record.job.clone(),
             generation: record.generation,
             identity: record.identity.clone(),
             restored: run.started.restored.clone(),
@@ -241,14 +239,14 @@ impl Supervisor {
         };
         // Set once: this is the one start of this run.
         let _ = live.started.set(start);
-        let newest = record.id;
+        let (newest, id) = (record.id, record.job.clone());
         let supervisor = self.clone();
         tokio::spawn(async move {
             supervisor.history.write().await;
             supervisor.read_the_log(newest).await;
         });
         let mut state = self.lock();
-        state.id = live.started.get().map(|start| start.job.clone());
+        state.id = Some(id);
         if state.job == JobState::Created {
             self.enter(&mut state, JobState::Running);
         }

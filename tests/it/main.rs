@@ -11,6 +11,7 @@
 
 mod buckets;
 mod clients;
+mod compaction;
 mod control;
 mod damaged;
 mod disk;
@@ -23,6 +24,7 @@ mod find;
 mod group;
 mod harness;
 mod idle;
+mod lost_brokers;
 mod lost_files;
 mod malformed;
 mod metrics;

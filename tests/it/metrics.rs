@@ -1,6 +1,5 @@
 //! `/metrics` of the real process: it says what the view says and what has happened.
 
-use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +8,7 @@ use serde_json::Value;
 
 use crate::exposition::Exposition;
 use crate::harness::proxy::{Fate, Proxy, Request};
-use crate::harness::{Archive, LONG, Lineage, Storage, Topic, block_on, server, wait_for};
+use crate::harness::{Archive, LONG, Lineage, Storage, Topic, block_on, fed, server, wait_for};
 use crate::monitoring;
 
 fn text(address: &str, path: &str) -> String {
@@ -327,21 +326,12 @@ fn a_store_that_takes_nothing_fills_the_memory_budget_and_then_the_queue_of_the_
 /// Runs promtool to a good end.
 #[track_caller]
 fn promtool(arguments: &[&str], input: &str) {
-    let mut child = Command::new(server("LINEAGE_TEST_PROMTOOL"))
+    let mut program = Command::new(server("LINEAGE_TEST_PROMTOOL"));
+    program
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
+        .stderr(Stdio::piped());
+    let output = fed(&mut program, input);
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success(), "promtool {arguments:?}: {said}");

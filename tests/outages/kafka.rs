@@ -48,8 +48,9 @@ fn a_broker_that_hangs_for_a_while_costs_no_record_and_no_restart() {
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
     let lineage = reading(&archive, &topic);
     kafka.pause();
-    // Long enough for requests to be on their way, short of the broker's own timeouts.
-    std::thread::sleep(Duration::from_secs(8));
+    // After 9 s Kafka takes a broker for dead, which it finds when it goes on: for a moment it has
+    // none then, and says so to whoever asks.
+    std::thread::sleep(Duration::from_secs(12));
     kafka.resume();
     goes_on(&archive, &topic, lineage);
 }

@@ -1,6 +1,7 @@
 //! What librdkafka says beside records: its log lines and errors, as log lines and health.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -29,6 +30,15 @@ impl Context {
         }
     }
 
+    /// For another client in place of this one's.
+    pub fn again(&self) -> Self {
+        Self::new(self.health.clone(), self.clock.clone())
+    }
+
+    pub fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     fn note(&self, error: &str) {
         let mut last = self
             .last_error
@@ -46,12 +56,11 @@ impl Context {
     }
 
     pub fn failing(&self, concern: &str, message: String) {
-        self.health
-            .failing(concern, self.clock.monotonic(), message);
+        self.health.failing(concern, self.now(), message);
     }
 
     pub fn well(&self, concern: &str) {
-        self.health.well(concern, self.clock.monotonic());
+        self.health.well(concern, self.now());
     }
 }
 

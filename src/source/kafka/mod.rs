@@ -1,8 +1,10 @@
 //! Kafka by librdkafka: one consumer for each subtask, partitions assigned by hand.
 
 mod batch;
+mod client;
 pub mod cluster;
 mod context;
+mod liveness;
 mod native;
 pub mod reader;
 

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::KafkaSettings;
 use super::batch::KafkaBatch;
+use super::client::Client;
 use super::context::{BROKERS, Context};
-use super::native::{KafkaConsumer, MessageQueue, Messages};
+use super::liveness::{Liveness, SILENCE, Silence};
+use super::native::{MessageQueue, Messages};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
@@ -33,8 +33,9 @@ const LARGEST_CALL: usize = 1_024;
 const SMALLEST_CALL: usize = 16;
 
 pub struct KafkaReader {
-    queue: MessageQueue,
-    consumer: Arc<KafkaConsumer>,
+    settings: KafkaSettings,
+    client: Client,
+    liveness: Liveness,
     splits: Vec<Split>,
     places: HashMap<(String, i32), SplitIndex>,
     states: Vec<SplitState>,
@@ -75,15 +76,11 @@ impl KafkaReader {
         health: Arc<Health>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
-        let context = Context::new(health, clock);
-        let consumer: KafkaConsumer = settings.client_config().create_with_context(context)?;
-        let consumer = Arc::new(consumer);
-        let queue = MessageQueue::new(consumer.clone()).ok_or_else(|| {
-            KafkaError::ClientCreation("librdkafka gave no queue for messages".into())
-        })?;
+        let now = clock.monotonic();
         Ok(Self {
-            queue,
-            consumer,
+            settings: settings.clone(),
+            client: Client::new(settings, Context::new(health, clock))?,
+            liveness: Liveness::new(now),
             splits: Vec::new(),
             places: HashMap::new(),
             states: Vec::new(),
@@ -95,7 +92,7 @@ impl KafkaReader {
 
     /// Where messages come from, for measuring what they cost before anything is done with them.
     pub fn queue(&self) -> &MessageQueue {
-        &self.queue
+        &self.client.queue
     }
 
     /// Copies what is to be handed over, and keeps the positions.
@@ -158,7 +155,7 @@ impl KafkaReader {
     /// Takes events that are no messages: errors, statistics, token refresh. They are served by
     /// callbacks; what comes out here is an error of the consumer as a whole.
     fn serve_events(&self) -> Result<(), SourceError> {
-        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+        while let Some(event) = self.client.consumer.poll(Duration::ZERO) {
             match event {
                 Err(KafkaError::MessageConsumptionFatal(code)) => {
                     return Err(SourceError::Fatal(code.to_string()));
@@ -173,7 +170,7 @@ impl KafkaReader {
 
     /// Notes that these splits, and so the brokers, are well.
     fn recovered(&self, splits: impl IntoIterator<Item = SplitIndex>) {
-        let context = self.consumer.client().context();
+        let context = self.client.context();
         if !context.health.degraded() {
             return;
         }
@@ -185,6 +182,43 @@ impl KafkaReader {
                 context.well(&concern(&self.splits[index.0 as usize]));
             }
         }
+    }
+
+    /// Looks into the silence of a client that has delivered nothing for long.
+    fn listen(&mut self) -> Result<(), SourceError> {
+        let now = self.client.context().now();
+        if !self.liveness.due(now) {
+            return Ok(());
+        }
+        let (positions, client) = (self.positions(), &self.client);
+        match self
+            .liveness
+            .look(now, &positions, |s| client.ask_for_end(s))
+        {
+            Silence::NotKnownYet => {}
+            Silence::Well => self.recovered([]),
+            Silence::Lost(why) => {
+                let silence = SILENCE.as_secs();
+                let message = format!("no record for {silence} s: {why}; trying a new client");
+                self.trouble(CONSUMER, &message);
+                self.renew(&positions)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with a new client, from the positions of the old one.
+    fn renew(&mut self, positions: &[(Split, NextOffset)]) -> Result<(), SourceError> {
+        let context = self.client.context().again();
+        self.liveness.heard(context.now());
+        match Client::new(&self.settings, context) {
+            Ok(new) => {
+                new.assign(positions)?;
+                std::mem::replace(&mut self.client, new).end();
+            }
+            Err(error) => self.trouble(CONSUMER, &error.to_string()),
+        }
+        Ok(())
     }
 
     /// Ends what is behind its saved next offset.
@@ -200,7 +234,7 @@ impl KafkaReader {
     }
 
     fn trouble(&self, concern: &str, message: &str) {
-        let context = self.consumer.client().context();
+        let context = self.client.context();
         context.failing(concern, message.to_owned());
     }
 
@@ -254,13 +288,14 @@ impl SourceReader for KafkaReader {
     fn fetch(&mut self, timeout: Duration) -> Result<KafkaBatch, SourceError> {
         self.serve_events()?;
         let mut batch = KafkaBatch::with_capacity(self.last.0, self.last.1);
-        let mut timeout = timeout;
+        let (mut timeout, mut delivered) = (timeout, false);
         while batch.len() < BATCH && batch.bytes() < BATCH_BYTES {
             let begin = Instant::now();
-            let messages = self.queue.consume(timeout, self.call);
+            let messages = self.client.queue.consume(timeout, self.call);
             if !timeout.is_zero() {
                 self.waited += begin.elapsed();
             }
+            delivered |= messages.len() > 0;
             let before = batch.bytes();
             self.take(&messages, &mut batch)?;
             if messages.len() < self.call {
@@ -273,6 +308,11 @@ impl SourceReader for KafkaReader {
         }
         self.last = (batch.len(), batch.bytes());
         self.finish_rereading()?;
+        if delivered {
+            self.liveness.heard(self.client.context().now());
+        } else {
+            self.listen()?;
+        }
         if !batch.is_empty() {
             self.recovered(batch.origins().map(|origin| origin.split));
         }
@@ -280,23 +320,16 @@ impl SourceReader for KafkaReader {
     }
 
     fn add_splits(&mut self, starts: Vec<SplitStart>) -> Result<(), SourceError> {
-        let mut assignment = TopicPartitionList::new();
-        let fatal = |e: KafkaError| SourceError::Fatal(e.to_string());
+        let mut begins = Vec::new();
         for start in starts {
-            let (topic, partition) = (start.split.topic.to_string(), start.split.partition);
             let begin = match &start.reread {
                 Some(reread) => reread.begin(start.from),
                 None => start.from,
             };
-            let from = KafkaOffset::Offset(begin.0);
-            assignment
-                .add_partition_offset(&topic, partition, from)
-                .map_err(fatal)?;
-            if !self.queue.forward(&topic, partition) {
-                return Err(SourceError::Fatal(format!("no queue for {}", start.split)));
-            }
+            begins.push((start.split.clone(), begin));
             let index = SplitIndex(u32::try_from(self.splits.len()).unwrap_or(u32::MAX));
-            self.places.insert((topic, partition), index);
+            let place = (start.split.topic.to_string(), start.split.partition);
+            self.places.insert(place, index);
             self.splits.push(start.split);
             self.states.push(SplitState {
                 position: begin,
@@ -305,7 +338,7 @@ impl SourceReader for KafkaReader {
                 until: start.until,
             });
         }
-        self.consumer.incremental_assign(&assignment).map_err(fatal)
+        self.client.assign(&begins)
     }
 
     fn splits(&self) -> &[Split] {
@@ -324,6 +357,7 @@ impl SourceReader for KafkaReader {
                 split: split.clone(),
                 consumed: state.position,
                 end: self
+                    .client
                     .queue
                     .end(&split.topic, split.partition)
                     .map(NextOffset),
@@ -332,7 +366,7 @@ impl SourceReader for KafkaReader {
     }
 
     fn queued(&self) -> usize {
-        self.queue.len()
+        self.client.queue.len()
     }
 
     fn waited(&self) -> Duration {

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -69,9 +72,23 @@ impl Sender {
     }
 
     fn send(&self, topic: &str, partition: i32, number: u64, value: Option<&[u8]>) {
+        self.send_keyed(topic, partition, number, None, value);
+    }
+
+    fn send_keyed(
+        &self,
+        topic: &str,
+        partition: i32,
+        number: u64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
         let number = usize::try_from(number).unwrap();
         let mut record =
-            BaseRecord::<(), [u8], usize>::with_opaque_to(topic, number).partition(partition);
+            BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, number).partition(partition);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
         if let Some(value) = value {
             record = record.payload(value);
         }
@@ -246,6 +263,54 @@ impl Topic {
             sender.send(&self.name, partition, 0, value);
         }
         sender.flush();
+    }
+
+    /// Produces so many records of each key to every partition; the newest of each come last.
+    pub fn produce_keyed(&self, keys: u64, of_each: u64) {
+        let sender = Sender::new(&[]);
+        let mut state = self.lock();
+        for (place, next) in state.next.iter_mut().enumerate() {
+            let partition = i32::try_from(place).unwrap();
+            for n in 0..keys * of_each {
+                let (key, value) = ((n % keys).to_be_bytes(), encode(partition, *next));
+                sender.send_keyed(&self.name, partition, *next, Some(&key), Some(&value));
+                *next += 1;
+            }
+        }
+        state.delivered.extend(sender.flush());
+    }
+
+    /// Sets what Kafka is to do with the topic.
+    pub fn configure(&self, settings: &[(&str, &str)]) {
+        let topic = AlterConfig::new(ResourceSpecifier::Topic(&self.name));
+        let topic = settings
+            .iter()
+            .fold(topic, |topic, (name, value)| topic.set(name, value));
+        block_on(admin().alter_configs([&topic], &AdminOptions::new())).unwrap()[0]
+            .as_ref()
+            .unwrap();
+    }
+
+    /// Offsets of the records that Kafka still delivers, by partition.
+    pub fn held(&self) -> Vec<Vec<i64>> {
+        let ends: Vec<_> = self.watermarks().iter().map(|w| w.1).collect();
+        let consumer = self.consumer();
+        let mut held = Vec::new();
+        for (place, end) in ends.into_iter().enumerate() {
+            let partition = i32::try_from(place).unwrap();
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&self.name, partition, Offset::Beginning)
+                .unwrap();
+            consumer.assign(&list).unwrap();
+            let mut offsets = Vec::new();
+            // Compaction keeps the newest record of a partition.
+            while offsets.last().is_none_or(|&last| last + 1 < end) {
+                let message = super::wait_for("record", LONG, || consumer.poll(LONG)).unwrap();
+                offsets.push(message.offset());
+            }
+            held.push(offsets);
+        }
+        held
     }
 
     /// Good and broken records together: `broken` says how, for each number. Returns the offsets

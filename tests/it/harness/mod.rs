@@ -3,12 +3,15 @@
 pub mod archive;
 pub mod in_process;
 pub mod kafka;
+pub mod kafka_proxy;
 pub mod process;
 pub mod proxy;
 pub mod read_back;
 pub mod records;
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -26,6 +29,19 @@ pub fn server(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set, so the servers are absent: run scripts/test.sh")
     })
+}
+
+/// Runs a program to its end with `input` as its standard input.
+pub fn fed(program: &mut Command, input: &str) -> Output {
+    let mut child = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
 }
 
 /// Waits until `condition` gives something.

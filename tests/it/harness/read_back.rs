@@ -1,11 +1,10 @@
 //! The archive as readers see it that are not ours: `tests/read_back.py`.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Archive, Root, Topic, server};
+use super::{Archive, Root, Topic, fed, server};
 
 /// What the report lists when something is wrong.
 const FINDINGS: [&str; 10] = [
@@ -31,19 +30,8 @@ pub enum Past {
 
 /// Runs a Python program with the given standard input, returns its standard output.
 pub fn python(args: &[&str], input: &str) -> String {
-    let mut child = Command::new(server("LINEAGE_TEST_PYTHON"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
+    let mut program = Command::new(server("LINEAGE_TEST_PYTHON"));
+    let output = fed(program.args(args), input);
     assert!(
         output.status.success(),
         "python {args:?}: {}",

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::harness::{Archive, Lineage, Root, Storage, Topic, looking};
 
 /// Runs `lineage verify --json` with further flags; its exit code and its report.
-fn verify(archive: &Archive, flags: &[&str]) -> (i32, Value) {
+pub fn verify(archive: &Archive, flags: &[&str]) -> (i32, Value) {
     let flags = [&["verify", "--json"], flags].concat();
     let output = looking(archive, &flags);
     let text = String::from_utf8(output.stdout).unwrap();
