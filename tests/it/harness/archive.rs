@@ -355,7 +355,12 @@ impl Archive {
     /// An upload of the first generation of this job that no slot references.
     pub fn leave_an_orphan(&self) {
         let job = self.newest_slot()["job"].as_str().unwrap().to_owned();
-        let key = format!("year=2026/part-{job}-1-0-900.parquet");
+        self.leave_open(&job, 1);
+    }
+
+    /// An upload of some job's generation that no slot references.
+    pub fn leave_open(&self, job: &str, generation: u32) {
+        let key = format!("year=2026/part-{job}-{generation}-0-900.parquet");
         match self.storage {
             Storage::S3 => {
                 let key = self.key(Root::Output, &key);

@@ -80,6 +80,56 @@ fn orphans_are_listed_and_aborted_and_what_a_slot_references_is_not() {
     assert_eq!(sum(&is_exact(&archive), "rows"), 2_000);
 }
 
+/// What is left open, by the job and generation in its name.
+fn left_open(archive: &Archive) -> Vec<String> {
+    let hidden = archive.hidden().into_iter();
+    let mut names: Vec<_> = hidden
+        .map(|key| {
+            let name = key.split("part-").nth(1).unwrap();
+            name.split("-0-900").next().unwrap().to_owned()
+        })
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn of_older_generations_of_the_own_job_alone(storage: Storage) {
+    // Generations 1 to 3.
+    let (archive, topic) = archived(storage);
+    let own = archive.newest_slot()["job"].as_str().unwrap().to_owned();
+    let other = "f".repeat(32);
+    for (job, generation) in [(&own, 2), (&own, 3), (&own, 4), (&other, 1)] {
+        archive.leave_open(job, generation);
+    }
+    let output = looking(&archive, &["orphans", "abort"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.ends_with("\n1 orphans aborted\n"), "{text}");
+    let [third, fourth] = [3, 4].map(|generation| format!("{own}-{generation}"));
+    let others = format!("{other}-1");
+    let left = [third, fourth.clone(), others.clone()];
+    assert_eq!(left_open(&archive), sorted(left));
+
+    // A start of generation 4 aborts what is of generation 3.
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_eq!(left_open(&archive), sorted([fourth, others]));
+    assert_eq!(sum(&is_exact(&archive), "rows"), 810);
+}
+
+fn sorted<const N: usize>(mut names: [String; N]) -> [String; N] {
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn uploads_in_s3_of_older_generations_of_the_own_job_alone_are_aborted() {
+    of_older_generations_of_the_own_job_alone(Storage::S3);
+}
+
+#[test]
+fn files_in_progress_of_older_generations_of_the_own_job_alone_are_aborted() {
+    of_older_generations_of_the_own_job_alone(Storage::Local);
+}
+
 #[test]
 fn credentials_that_may_not_list_uploads_suffice_to_judge_and_orphans_are_said_not_to_be_known() {
     let (archive, _) = archived(Storage::S3);
