@@ -50,7 +50,10 @@ impl OffsetCommitter for KafkaOffsets {
                 );
             }
             Ok(Err(error)) => tracing::warn!(%error, "offsets not committed"),
-            Err(_) => tracing::warn!("offsets not committed: kafka does not answer"),
+            Err(_) => {
+                self.0.asked_in_vain();
+                tracing::warn!("offsets not committed: kafka does not answer");
+            }
         }
         false
     }

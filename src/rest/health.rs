@@ -1,5 +1,5 @@
 //! `/healthz`: the process answers. `/readyz`: the job consumes, and its checkpoints complete. Both
-//! with the reason, and without a token.
+//! with the reason, and without a token: where there is one, without what only its holders may read.
 
 use axum::Router;
 use axum::extract::State;
@@ -26,7 +26,8 @@ async fn healthz(State(app): State<Shared>) -> Answer {
 }
 
 async fn readyz(State(app): State<Shared>) -> Answer {
-    match readiness(&app.control.view()) {
+    let in_full = app.settings.token.is_none();
+    match readiness(&app.control.view(), in_full) {
         Ok(reason) => answer::ok(json!({"status": "ready", "reason": reason})),
         Err(reason) => answer::with_status(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -35,8 +36,8 @@ async fn readyz(State(app): State<Shared>) -> Answer {
     }
 }
 
-/// Why it is ready, or why not.
-fn readiness(view: &JobView) -> Result<String, String> {
+/// Why it is ready, or why not. Messages of errors name places and servers: only `in_full`.
+fn readiness(view: &JobView, in_full: bool) -> Result<String, String> {
     match view.state {
         JobState::Running => {}
         JobState::Created => return Err("the job is starting: recovery is at work".into()),
@@ -45,7 +46,8 @@ fn readiness(view: &JobView) -> Result<String, String> {
         JobState::Finished => return Err("the job was stopped on purpose; resume it".into()),
         JobState::Canceled => return Err("the job was cancelled on purpose; resume it".into()),
         JobState::Failed => {
-            let why = view.exceptions.first().map(|e| e.message.as_str());
+            let newest = view.exceptions.first().filter(|_| in_full);
+            let why = newest.map(|e| e.message.as_str());
             let why = why.unwrap_or("its log says why");
             return Err(format!("the job has failed: {why}"));
         }
@@ -61,8 +63,9 @@ fn readiness(view: &JobView) -> Result<String, String> {
     let limit = INTERVALS * view.rhythm.between_ms();
     let mut reason =
         format!("the job is running; {what} {age} ms ago, {INTERVALS} intervals are {limit} ms");
-    for trouble in view.troubles.values() {
-        reason = format!("{reason}; degraded: {}", trouble.message);
+    for (concern, trouble) in &view.troubles {
+        let what = if in_full { &trouble.message } else { concern };
+        reason = format!("{reason}; degraded: {what}");
     }
     if age <= limit {
         Ok(reason)

@@ -79,6 +79,55 @@ fn our_command_line_looks_at_a_service_saves_it_stops_it_and_starts_it_again() {
 }
 
 #[test]
+fn a_person_with_the_token_reads_tables_and_one_without_is_told_of_it() {
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(4));
+    topic.produce(1_000);
+    let settings = [("REST_TOKEN", "open-sesame")];
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
+    lineage.wait_until_it_says("checkpoint complete");
+    archive.wait_for_all_of(&topic);
+    let rest = format!("http://{}", lineage.address());
+    let look = |arguments: &[&str]| {
+        let output = looking(&archive, &[arguments, &["--rest", &rest]].concat());
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = look(&["status"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("(give --rest-token or"), "{said}");
+
+    let (code, said) = look(&["status", "--rest-token", "open-sesame"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("state        running, for "), "{said}");
+    assert!(said.contains("\nlag          0 records\n"), "{said}");
+    for partition in 0..4 {
+        let row = said.lines().find_map(|line| {
+            let words: Vec<_> = line
+                .split(['|', ' '])
+                .filter(|word| !word.is_empty())
+                .collect();
+            (words.first() == Some(&format!("{}-{partition}", topic.name).as_str()))
+                .then_some(words)
+        });
+        let row = row.unwrap_or_else(|| panic!("no row of partition {partition}: {said}"));
+        // Subtask and committed offset may be of the next moment.
+        assert_eq!([row[2], row[3], row[6]], ["250", "250", "0"], "{said}");
+    }
+
+    let (code, said) = look(&["files", "1", "--rest-token", "open-sesame"]);
+    assert_eq!(code, Some(0), "{said}");
+    let lines = [0, 1].map(|subtask| archive.csv(&format!("chk-1/subtask-{subtask}.csv")));
+    let lines = lines.concat();
+    for line in &lines {
+        let key = line.split(',').nth(1).unwrap();
+        assert!(said.contains(key), "{key} is not in {said}");
+    }
+    let count = format!("{} files in the commit log of checkpoint 1\n", lines.len());
+    assert!(said.ends_with(&count), "{said}");
+    lineage.stop();
+}
+
+#[test]
 fn a_service_that_is_not_there_is_said_with_its_address() {
     let archive = Archive::new(Storage::Local);
     let output = looking(&archive, &["status", "--rest", "http://127.0.0.1:1"]);
@@ -90,19 +139,19 @@ fn a_service_that_is_not_there_is_said_with_its_address() {
     );
 }
 
-/// Runs Flink's own command line to a good end; what it says.
+/// Runs Flink's own command line: whether it ended well, and what it says.
+fn flink_ends(arguments: &[&str]) -> (bool, String) {
+    let mut flink = Command::new(server("LINEAGE_TEST_FLINK"));
+    let output = flink.arg("cli").args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.success(), said)
+}
+
+/// Runs it to a good end; what it says.
 fn flink(arguments: &[&str]) -> String {
-    let output = Command::new(server("LINEAGE_TEST_FLINK"))
-        .arg("cli")
-        .args(arguments)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "flink {arguments:?}: {said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let (well, said) = flink_ends(arguments);
+    assert!(well, "flink {arguments:?}: {said}");
     said
 }
 
@@ -125,6 +174,12 @@ fn flink_s_own_command_line_lists_the_job_saves_it_stops_it_and_cancels_it() {
         saved.contains(&format!("Path: {target}/savepoint-")),
         "{saved}"
     );
+
+    let nowhere = "s3://there-is-no-such-s3-bucket/savepoints";
+    let (well, said) = flink_ends(&["savepoint", "-m", &address, job, nowhere]);
+    assert!(!well, "{said}");
+    let cause = said.contains(nowhere) && said.contains("NoSuchBucket");
+    assert!(cause, "the cause is read from what we send: {said}");
 
     let stopped = flink(&["stop", "-m", &address, "--savepointPath", &target, job]);
     assert!(

@@ -14,6 +14,7 @@ mod clients;
 mod compaction;
 mod control;
 mod damaged;
+mod demo;
 mod disk;
 mod exactly_once;
 #[path = "../shared/exposition.rs"]

@@ -37,26 +37,34 @@ async function asked(path) {
 
 const number = (text) => Number(text.replaceAll(",", ""));
 
-/** Consumed offsets by partition, as the page tells them. */
-async function consumed(page) {
+/** What is said of each partition, by its number. */
+async function partitions(page) {
   const table = page.getByRole("button", { name: "Show as a table" });
   if ((await table.isVisible()) && (await table.getAttribute("aria-pressed")) === "false") await table.click();
   const rows = await page.locator("#partitions tbody tr").evaluateAll((all) =>
-    all.map((row) => [row.cells[0].innerText, row.cells[4].innerText]),
+    // A lag is shortened, and whole in its title.
+    all.map((row) => [...row.cells].map((cell, place) => (place === 2 ? cell.title.split(" ")[0] : cell.innerText))),
   );
-  return new Map(rows.map(([partition, offset]) => [Number(partition), number(offset)]));
+  return new Map(
+    rows.map(([partition, , lag, , consumed, durable, committed, end]) => [Number(partition), { lag, consumed, durable, committed, end }]),
+  );
 }
 
 test("its offsets lie between those that the service tells before and after", async (t) => {
   const { page, complaints, elsewhere } = await opened(t);
   const before = await asked("lineage/view");
   await page.waitForFunction((now) => Date.parse(document.getElementById("connection").title.split(" ").at(-1)) > now, before.now);
-  const shown = await consumed(page);
+  const shown = await partitions(page);
   const after = await asked("lineage/view");
   assert.ok(shown.size > 0);
-  for (const [partition, offset] of shown) {
-    const of = (view) => view.splits.find(({ split }) => split.partition === partition).consumed;
-    assert.ok(of(before) <= offset && offset <= of(after), `partition ${partition}: ${offset}`);
+  for (const [partition, told] of shown) {
+    for (const kind of ["consumed", "durable", "committed", "end"]) {
+      const of = (view) => view.splits.find(({ split }) => split.partition === partition)[kind];
+      if (of(before) === null) continue;
+      const offset = number(told[kind]);
+      assert.ok(of(before) <= offset && offset <= of(after), `partition ${partition}: ${kind} ${offset}`);
+    }
+    if (number(told.end) >= 0) assert.equal(number(told.lag), Math.max(0, number(told.end) - number(told.consumed)));
   }
   assert.deepEqual(complaints, []);
   assert.deepEqual(elsewhere, []);
@@ -89,7 +97,7 @@ test("state, checkpoint, dropped records and trouble are those of the service", 
 const STATES = {
   async flowing({ page, view }) {
     assert.equal(view.state, "RUNNING");
-    const read = async () => [...(await consumed(page)).values()].reduce((sum, offset) => sum + offset, 0);
+    const read = async () => [...(await partitions(page)).values()].reduce((sum, { consumed }) => sum + number(consumed), 0);
     const before = await read();
     while ((await read()) === before) await page.waitForTimeout(100);
   },

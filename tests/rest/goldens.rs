@@ -23,6 +23,12 @@ const GOLDENS: &[(&str, u16, &str)] = &[
     ("datasets", 200, "/datasets"),
     ("jobmanager-config", 200, "/jobmanager/config"),
     ("jobmanager-metrics", 200, "/jobmanager/metrics"),
+    (
+        "jobmanager-metrics-get",
+        200,
+        "/jobmanager/metrics?get=Status.JVM.Memory.Heap.Used,Status.JVM.Memory.Heap.Max,Status.JVM.Memory.Heap.Committed,Status.JVM.Memory.Metaspace.Used,Status.JVM.Memory.Metaspace.Max",
+    ),
+    ("cluster", 404, "/cluster"),
     ("taskmanagers", 200, "/taskmanagers"),
     ("taskmanagers-metrics", 200, "/taskmanagers/metrics"),
     ("taskmanager", 200, "/taskmanagers/{taskmanager}"),
@@ -30,6 +36,11 @@ const GOLDENS: &[(&str, u16, &str)] = &[
         "taskmanager-metrics",
         200,
         "/taskmanagers/{taskmanager}/metrics",
+    ),
+    (
+        "taskmanager-metrics-get",
+        200,
+        "/taskmanagers/{taskmanager}/metrics?get=Status.JVM.Memory.Heap.Used,Status.JVM.CPU.Load",
     ),
     ("job", 200, "/jobs/{job}"),
     ("job-plan", 200, "/jobs/{job}/plan"),
@@ -156,6 +167,11 @@ const GOLDENS: &[(&str, u16, &str)] = &[
         200,
         "/jobs/{job}/vertices/{source}/jm-operator-metrics",
     ),
+    (
+        "vertex-source-flamegraph",
+        200,
+        "/jobs/{job}/vertices/{source}/flamegraph?type=full",
+    ),
     ("vertex-committer", 200, "/jobs/{job}/vertices/{committer}"),
     (
         "vertex-committer-metrics",
@@ -177,11 +193,47 @@ const GOLDENS: &[(&str, u16, &str)] = &[
         200,
         "/jobs/{job}/vertices/{committer}/backpressure",
     ),
+    (
+        "vertex-committer-flamegraph",
+        200,
+        "/jobs/{job}/vertices/{committer}/flamegraph?type=full",
+    ),
     ("error-job-id", 400, "/jobs/abc"),
     ("error-path", 404, "/nosuchpath"),
     ("error-trigger-id", 400, "/jobs/{job}/checkpoints/1"),
     ("error-vertices", 404, "/jobs/{job}/vertices"),
     ("jobs-slash", 200, "/jobs/"),
+];
+
+/// The same requests for the sink writer.
+fn of_the_writer() -> impl Iterator<Item = (String, u16, String)> {
+    let of_the_source = GOLDENS
+        .iter()
+        .filter(|(name, ..)| name.starts_with("vertex-source"));
+    of_the_source.map(|(name, status, path)| {
+        (
+            name.replace("source", "writer"),
+            *status,
+            path.replace("{source}", "{writer}"),
+        )
+    })
+}
+
+/// What a JobManager answers and we do not, and why: 404, as Flink answers for what it does not have.
+const ABSENT: &[(&str, &str)] = &[
+    ("/jars", "there is nothing to submit"),
+    ("/jobmanager/environment", "there is no JVM"),
+    ("/jobmanager/thread-dump", "there is no JVM"),
+    ("/taskmanagers/{taskmanager}/thread-dump", "there is no JVM"),
+    ("/jobs/{job}/jobmanager/environment", "there is no JVM"),
+    (
+        "/jobs/{job}/jobmanager/log-url",
+        "there is one log: /jobmanager/log",
+    ),
+    (
+        "/jobs/{job}/resource-requirements",
+        "the number of subtasks is a setting; Flink's own scheduler refuses it, too",
+    ),
 ];
 
 /// File or the beginning of several, difference, reason.
@@ -257,6 +309,17 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "there is no event time",
     ),
     (
+        "vertex-writer-watermarks",
+        "$[]: only Flink's",
+        "there is no event time",
+    ),
+    (
+        "jobmanager-metrics-get",
+        "$[]: only Flink's",
+        "there is no JVM; a metric that is not there is left out, as by Flink",
+    ),
+    ("taskmanager-metrics-get", "$[]: only Flink's", "likewise"),
+    (
         "vertex-source-jm-operator-metrics",
         "$[]: only Flink's",
         "there is no operator coordinator",
@@ -295,22 +358,44 @@ async fn ids(server: &Server) -> [(&'static str, String); 4] {
     ]
 }
 
+fn with_ids(ids: &[(&'static str, String)], path: &str) -> String {
+    let path = path.to_owned();
+    ids.iter()
+        .fold(path, |path, (from, to)| path.replace(from, to))
+}
+
+#[tokio::test]
+async fn what_is_listed_as_absent_is_answered_as_what_flink_does_not_have() {
+    let server = server::start().await.warm().await;
+    let ids = ids(&server).await;
+    for (path, why) in ABSENT {
+        let path = with_ids(&ids, path);
+        for prefix in ["", "/v1"] {
+            let (status, ours) = server.get(&format!("{prefix}{path}")).await;
+            assert_eq!(status, 404, "{path}, since {why}: {ours}");
+            let differ = differences(&golden("error-path"), &ours);
+            assert!(differ.is_empty(), "{path}: {differ:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_answer_has_the_keys_types_and_status_of_flinks() {
     let server = server::start().await.warm().await;
     let ids = ids(&server).await;
     let mut found = BTreeSet::new();
     let mut wrong = Vec::new();
-    for (name, status, path) in GOLDENS {
-        let path = ids.iter().fold((*path).to_owned(), |path, (from, to)| {
-            path.replace(from, to)
-        });
+    let given = GOLDENS
+        .iter()
+        .map(|(name, status, path)| ((*name).to_owned(), *status, (*path).to_owned()));
+    for (name, status, path) in given.chain(of_the_writer()) {
+        let path = with_ids(&ids, &path);
         for prefix in ["", "/v1"] {
             let (given, ours) = server.get(&format!("{prefix}{path}")).await;
-            if given != *status {
+            if given != status {
                 wrong.push(format!("{prefix}{path}: {given}, Flink {status}: {ours}"));
             }
-            let of_this = differences(&golden(name), &ours);
+            let of_this = differences(&golden(&name), &ours);
             found.extend(of_this.into_iter().map(|one| format!("{name}: {one}")));
         }
     }

@@ -213,6 +213,11 @@ async fn the_page_and_the_health_checks_need_no_token() {
         let response = server.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
     }
+    let (_, ready) = answer(server.request(Method::GET, "/readyz")).await;
+    let reason = ready["reason"].as_str().unwrap();
+    assert!(reason.contains("degraded: "), "{reason}");
+    let told = reason.contains("does not answer");
+    assert!(!told, "what failed is for holders of the token: {reason}");
     // With a name that is not this machine's, as a health check from outside has it.
     let request = server
         .request(Method::GET, "/healthz")

@@ -77,6 +77,7 @@ fn one_vertex() -> Router<Shared> {
         .route("/watermarks", get(vertices::watermarks))
         .route("/backpressure", get(vertices::back_pressure))
         .route("/accumulators", get(vertices::accumulators))
+        .route("/flamegraph", get(vertices::flame_graph))
         .route("/jm-operator-metrics", get(vertices::operator_metrics))
         .route("/subtasks/{subtaskindex}", get(vertices::subtask))
         .route("/subtasks/{subtaskindex}/metrics", get(metrics::subtask))

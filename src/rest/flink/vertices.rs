@@ -135,6 +135,11 @@ pub async fn operator_metrics(_: OneVertex) -> Answer {
     answer::ok(json!([]))
 }
 
+/// What Flink answers where flame graphs are switched off, as they are by default.
+pub async fn flame_graph(_: OneVertex) -> Answer {
+    answer::ok(json!({ "endTimestamp": -3 }))
+}
+
 pub async fn back_pressure(OneVertex { job, vertex }: OneVertex) -> Answer {
     let rates = match vertex {
         Vertex::Source | Vertex::Writer => job.app.sampler.rates(),

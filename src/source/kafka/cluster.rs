@@ -1,7 +1,7 @@
 //! Questions to the cluster, and the offsets that are committed for lag monitors. All calls block.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -11,6 +11,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::KafkaSettings;
 use super::context::Context;
+use super::liveness::SILENCE;
 use super::native::{self, KafkaConsumer};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Split};
@@ -45,7 +46,9 @@ pub struct Watermarks {
 }
 
 pub struct Cluster {
-    consumer: KafkaConsumer,
+    client: Mutex<Arc<KafkaConsumer>>,
+    /// Since when it has asked in vain (see `liveness.rs`).
+    in_vain: Mutex<Option<Duration>>,
     settings: KafkaSettings,
 }
 
@@ -55,17 +58,61 @@ impl Cluster {
         health: Arc<Health>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
-        let context = Context::new(health, clock);
+        let client = client(settings, Context::new(health, clock))?;
         Ok(Self {
-            consumer: settings.client_config().create_with_context(context)?,
+            client: Mutex::new(client),
+            in_vain: Mutex::new(None),
             settings: settings.clone(),
         })
     }
 
+    fn client(&self) -> Arc<KafkaConsumer> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.clone()
+    }
+
+    fn in_vain(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.in_vain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(&KafkaConsumer) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        let answer = question(&self.client());
+        if answer.as_ref().is_err_and(is_local) {
+            self.asked_in_vain();
+        } else {
+            *self.in_vain() = None;
+        }
+        answer
+    }
+
+    /// Notes a question without an answer. A client that has had none for long may have lost its way
+    /// to the brokers for good: a new one takes its place.
+    pub fn asked_in_vain(&self) {
+        let client = self.client();
+        let context = client.client().context();
+        let now = context.now();
+        let mut in_vain = self.in_vain();
+        if now < *in_vain.get_or_insert(now) + SILENCE {
+            return;
+        }
+        *in_vain = None;
+        match self::client(&self.settings, context.again()) {
+            Ok(new) => {
+                tracing::info!("kafka: no answer for long; trying a new client");
+                *self.client.lock().unwrap_or_else(PoisonError::into_inner) = new;
+            }
+            Err(error) => tracing::warn!(%error, "kafka: no new client"),
+        }
+    }
+
     fn unreachable(&self, source: KafkaError) -> ClusterError {
+        let client = self.client();
         // Serves the events and log lines that say why.
-        while self.consumer.poll(Duration::ZERO).is_some() {}
-        let why = self.consumer.client().context().last_error();
+        while client.poll(Duration::ZERO).is_some() {}
+        let why = client.client().context().last_error();
         ClusterError::Unreachable {
             servers: self.settings.bootstrap_servers.clone(),
             source,
@@ -78,24 +125,28 @@ impl Cluster {
         if !self.settings.topic_ids {
             return Ok(None);
         }
-        native::topic_id(&self.consumer, topic, TIMEOUT)
-            .map_err(|code| self.unreachable(KafkaError::MetadataFetch(code)))
+        self.ask(|client| {
+            native::topic_id(client, topic, TIMEOUT).map_err(KafkaError::MetadataFetch)
+        })
+        .map_err(|e| self.unreachable(e))
     }
 
     /// The cluster's own id.
     pub fn id(&self) -> Result<String, ClusterError> {
         // Metadata first: its error says why there is no answer.
-        let metadata = self.consumer.fetch_metadata(Some(""), TIMEOUT);
-        metadata.map_err(|e| self.unreachable(e))?;
-        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
-        let id = self.consumer.client().fetch_cluster_id(TIMEOUT);
-        id.ok_or_else(|| self.unreachable(timed_out))
+        self.ask(|client| {
+            client.fetch_metadata(Some(""), TIMEOUT)?;
+            let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+            let id = client.client().fetch_cluster_id(TIMEOUT);
+            id.ok_or(timed_out)
+        })
+        .map_err(|e| self.unreachable(e))
     }
 
     /// Partitions of the topic; none when it does not exist. Those that no broker leads just now are
     /// among them, and a concern of the health.
     pub fn partitions(&self, topic: &str) -> Result<Vec<Split>, ClusterError> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT);
+        let metadata = self.ask(|client| client.fetch_metadata(Some(topic), TIMEOUT));
         let metadata = metadata.map_err(|e| self.unreachable(e))?;
         let mut splits = Vec::new();
         for found in metadata.topics().iter().filter(|t| t.name() == topic) {
@@ -117,7 +168,8 @@ impl Cluster {
         let topics = metadata.topics().iter().filter(|t| t.name() == topic);
         let leaderless = topics.flat_map(|t| t.partitions().iter().filter(|p| p.leader() < 0));
         let ids: Vec<_> = leaderless.map(|p| p.id().to_string()).collect();
-        let context = self.consumer.client().context();
+        let client = self.client();
+        let context = client.client().context();
         if ids.is_empty() {
             context.well(LEADERS);
         } else {
@@ -131,9 +183,8 @@ impl Cluster {
     }
 
     pub fn watermarks(&self, split: &Split) -> Result<Watermarks, ClusterError> {
-        let result = self
-            .consumer
-            .fetch_watermarks(&split.topic, split.partition, TIMEOUT);
+        let result =
+            self.ask(|client| client.fetch_watermarks(&split.topic, split.partition, TIMEOUT));
         let (low, high) = result.map_err(|source| ClusterError::Watermarks {
             split: split.clone(),
             source,
@@ -155,8 +206,19 @@ impl Cluster {
             list.add_partition_offset(&split.topic, split.partition, KafkaOffset::Offset(next.0))
                 .map_err(failed)?;
         }
-        self.consumer
-            .commit(&list, CommitMode::Sync)
+        self.ask(|client| client.commit(&list, CommitMode::Sync))
             .map_err(failed)
     }
+}
+
+fn client(settings: &KafkaSettings, context: Context) -> Result<Arc<KafkaConsumer>, KafkaError> {
+    let client = settings.client_config().create_with_context(context)?;
+    Ok(Arc::new(client))
+}
+
+/// Whether it is the client that says so, and not a broker.
+fn is_local(error: &KafkaError) -> bool {
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| (code as i32) < 0)
 }

@@ -1,0 +1,44 @@
+//! `lineage demo`: needs nothing, shows its page, and ends with numbers that agree.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Folder, LONG, wait_for};
+
+fn lineage() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lineage"));
+    command.env_clear().env("REST_PORT", "0");
+    command
+}
+
+#[test]
+fn the_demo_serves_its_page_where_it_says_and_archives_every_record() {
+    let folder = Folder::new();
+    let mut demo = lineage()
+        .args(["demo", "--duration", "7s", "--rate", "100", "--folder"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(demo.stdout.take().unwrap());
+    let mut lines = said.by_ref().lines().map(Result::unwrap);
+    let page = lines.find_map(|line| Some(line.trim().strip_prefix("Page:")?.trim().to_owned()));
+    let page = page.expect("an address of the page");
+
+    wait_for("partitions in the status", LONG, || {
+        let mut status = lineage();
+        status.args(["status", "--json", "--rest", &page]);
+        let status: Value = serde_json::from_slice(&status.output().unwrap().stdout).unwrap();
+        (status["splits"].as_array().unwrap().len() == 10).then_some(())
+    });
+
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(demo.wait().unwrap().success(), "{rest}");
+    assert!(
+        rest.contains("They agree: every record exactly once."),
+        "{rest}"
+    );
+}
