@@ -50,10 +50,7 @@ impl OffsetCommitter for KafkaOffsets {
                 );
             }
             Ok(Err(error)) => tracing::warn!(%error, "offsets not committed"),
-            Err(_) => {
-                self.0.asked_in_vain();
-                tracing::warn!("offsets not committed: kafka does not answer");
-            }
+            Err(_) => tracing::warn!("offsets not committed: kafka does not answer"),
         }
         false
     }

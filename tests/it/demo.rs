@@ -1,7 +1,7 @@
 //! `lineage demo`: needs nothing, shows its page, and ends with numbers that agree.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -13,16 +13,27 @@ fn lineage() -> Command {
     command
 }
 
+/// Does not outlive the test.
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn the_demo_serves_its_page_where_it_says_and_archives_every_record() {
     let folder = Folder::new();
-    let mut demo = lineage()
+    let demo = lineage()
         .args(["demo", "--duration", "7s", "--rate", "100", "--folder"])
         .arg(folder.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(demo.stdout.take().unwrap());
+    let mut demo = Demo(demo);
+    let mut said = BufReader::new(demo.0.stdout.take().unwrap());
     let mut lines = said.by_ref().lines().map(Result::unwrap);
     let page = lines.find_map(|line| Some(line.trim().strip_prefix("Page:")?.trim().to_owned()));
     let page = page.expect("an address of the page");
@@ -36,7 +47,7 @@ fn the_demo_serves_its_page_where_it_says_and_archives_every_record() {
 
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
-    assert!(demo.wait().unwrap().success(), "{rest}");
+    assert!(demo.0.wait().unwrap().success(), "{rest}");
     assert!(
         rest.contains("They agree: every record exactly once."),
         "{rest}"

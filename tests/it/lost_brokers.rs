@@ -31,7 +31,7 @@ fn clients_that_have_lost_all_brokers_are_made_anew_and_go_on_exactly() {
     lineage.wait_until_it_says("checkpoint complete");
     proxy.name_brokers(false);
     topic.produce(100_000);
-    lineage.wait_until_it_says("degraded concern=\"kafka consumer\"");
+    lineage.wait_until_it_says("trying a new kafka client");
     proxy.name_brokers(true);
     archive.wait_for_all_of(&topic);
     wait_for("offsets committed", LONG, || {

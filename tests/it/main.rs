@@ -9,6 +9,7 @@
     reason = "all of this crate is tests"
 )]
 
+mod bounded;
 mod buckets;
 mod clients;
 mod compaction;

@@ -1,5 +1,6 @@
 //! S3 answers badly, through a proxy before the real one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,6 +25,18 @@ fn the_first_three(of_the_kind: fn(&Request) -> bool, fate: Fate) {
         bad.then_some(fate)
     };
     exact_through(judge, 3);
+}
+
+/// Of the first four keys that are asked for, the first request each: the start's and those of
+/// checkpoints.
+fn the_first_of_each_key(of_the_kind: impl Fn(&Request) -> bool + Send + 'static, fate: Fate) {
+    const KEYS: usize = 4;
+    let mut seen = HashSet::new();
+    let judge = move |request: &Request| {
+        let bad = of_the_kind(request) && seen.len() < KEYS && seen.insert(request.path.clone());
+        bad.then_some(fate)
+    };
+    exact_through(judge, KEYS);
 }
 
 /// A run through a proxy that gives some requests another fate, so many at least.
@@ -94,14 +107,27 @@ fn slots_that_are_put_and_reported_as_failed_are_there_once() {
     the_first_three(Request::puts_a_slot, Fate::LoseAnswer);
 }
 
-/// S3 does so when another put of the same key is under way, or was a moment ago.
 #[test]
-fn slots_and_commit_logs_that_are_refused_for_a_conflict_are_put_again() {
-    let conflict = Fate::Refuse(409, "ConditionalRequestConflict");
-    the_first_three(
-        |request| request.puts_a_slot() || request.puts_a_commit_log(),
-        conflict,
-    );
+fn slots_of_checkpoints_that_are_put_and_reported_as_failed_are_there_once() {
+    the_first_of_each_key(Request::puts_a_slot, Fate::LoseAnswer);
+}
+
+/// S3 does so when another put of the same key is under way, or was a moment ago.
+const CONFLICT: Fate = Fate::Refuse(409, "ConditionalRequestConflict");
+
+#[test]
+fn a_start_that_is_refused_for_a_conflict_is_made_again() {
+    the_first_three(Request::puts_a_slot, CONFLICT);
+}
+
+#[test]
+fn slots_of_checkpoints_that_are_refused_for_a_conflict_are_put_again() {
+    the_first_of_each_key(Request::puts_a_slot, CONFLICT);
+}
+
+#[test]
+fn commit_logs_that_are_refused_for_a_conflict_are_put_again() {
+    the_first_of_each_key(Request::puts_a_commit_log, CONFLICT);
 }
 
 #[test]

@@ -15,12 +15,15 @@ use super::native::{KafkaConsumer, MessageQueue};
 use crate::ids::{NextOffset, Split};
 use crate::source::SourceError;
 
-/// Kafka answers within it, or it does not.
+/// Kafka answers within it, or it does not; on top of a fetch that waits for records before it.
 const ANSWER: Duration = Duration::from_secs(5);
+const FETCH_WAIT: &str = "fetch.wait.max.ms";
 
 pub struct Client {
     pub queue: MessageQueue,
     pub consumer: Arc<KafkaConsumer>,
+    /// How long it waits for an answer.
+    answer: Duration,
 }
 
 impl Client {
@@ -30,7 +33,13 @@ impl Client {
         let queue = MessageQueue::new(consumer.clone()).ok_or_else(|| {
             KafkaError::ClientCreation("librdkafka gave no queue for messages".into())
         })?;
-        Ok(Self { queue, consumer })
+        let wait = settings.properties.get(FETCH_WAIT);
+        let wait = wait.and_then(|wait| wait.parse().ok()).unwrap_or_default();
+        Ok(Self {
+            queue,
+            consumer,
+            answer: ANSWER + Duration::from_millis(wait),
+        })
     }
 
     pub fn context(&self) -> &Context {
@@ -57,13 +66,9 @@ impl Client {
     /// a thread the channel says that there is no answer.
     pub fn ask_for_end(&self, split: &Split) -> Receiver<Answer> {
         let (send, answer) = channel();
-        let (consumer, split) = (self.consumer.clone(), split.clone());
-        let ask = move || {
-            let ends = consumer.fetch_watermarks(&split.topic, split.partition, ANSWER);
-            let end = ends.map(|(_, end)| NextOffset(end));
-            // Unheard when records have come meanwhile.
-            let _ = send.send(end.map_err(|e| e.to_string()));
-        };
+        let (consumer, split, timeout) = (self.consumer.clone(), split.clone(), self.answer);
+        // Unheard when records have come meanwhile.
+        let ask = move || drop(send.send(end_of(&consumer, &split, timeout)));
         let _ = std::thread::Builder::new().spawn(ask);
         answer
     }
@@ -71,5 +76,25 @@ impl Client {
     /// Ends it on a thread of its own, since it may wait for its brokers; without one it does so here.
     pub fn end(self) {
         let _ = std::thread::Builder::new().spawn(move || drop(self));
+    }
+}
+
+fn end_of(consumer: &KafkaConsumer, split: &Split, timeout: Duration) -> Answer {
+    let error = match consumer.fetch_watermarks(&split.topic, split.partition, timeout) {
+        Ok((_, end)) => return Answer::End(NextOffset(end)),
+        Err(error) => error,
+    };
+    // A partition without a leader and a client without brokers fail alike.
+    let leaderless = consumer
+        .fetch_metadata(Some(&split.topic), timeout)
+        .is_ok_and(|known| {
+            let mut partitions = known.topics().iter().flat_map(|topic| topic.partitions());
+            let led = partitions.any(|p| p.id() == split.partition && p.leader() >= 0);
+            !known.brokers().is_empty() && !led
+        });
+    if leaderless {
+        Answer::NoLeader
+    } else {
+        Answer::None(error.to_string())
     }
 }

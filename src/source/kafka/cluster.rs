@@ -11,7 +11,6 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::KafkaSettings;
 use super::context::Context;
-use super::liveness::SILENCE;
 use super::native::{self, KafkaConsumer};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Split};
@@ -19,6 +18,9 @@ use crate::runtime::health::Health;
 
 /// A broker that does not answer within it is asked again by the caller.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client that has asked in vain for so long is replaced.
+const LONG: Duration = Duration::from_secs(15);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -90,12 +92,12 @@ impl Cluster {
 
     /// Notes a question without an answer. A client that has had none for long may have lost its way
     /// to the brokers for good: a new one takes its place.
-    pub fn asked_in_vain(&self) {
+    fn asked_in_vain(&self) {
         let client = self.client();
         let context = client.client().context();
         let now = context.now();
         let mut in_vain = self.in_vain();
-        if now < *in_vain.get_or_insert(now) + SILENCE {
+        if now < *in_vain.get_or_insert(now) + LONG {
             return;
         }
         *in_vain = None;
@@ -206,7 +208,9 @@ impl Cluster {
             list.add_partition_offset(&split.topic, split.partition, KafkaOffset::Offset(next.0))
                 .map_err(failed)?;
         }
-        self.ask(|client| client.commit(&list, CommitMode::Sync))
+        // Nothing follows of its failure for the client: the group may be in trouble alone.
+        self.client()
+            .commit(&list, CommitMode::Sync)
             .map_err(failed)
     }
 }

@@ -14,7 +14,7 @@ use super::KafkaSettings;
 use super::batch::KafkaBatch;
 use super::client::Client;
 use super::context::{BROKERS, Context};
-use super::liveness::{Liveness, SILENCE, Silence};
+use super::liveness::{Liveness, Silence};
 use super::native::{MessageQueue, Messages};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
@@ -190,30 +190,32 @@ impl KafkaReader {
         if !self.liveness.due(now) {
             return Ok(());
         }
-        let (positions, client) = (self.positions(), &self.client);
-        match self
-            .liveness
-            .look(now, &positions, |s| client.ask_for_end(s))
-        {
+        let places = (0..).map(SplitIndex).zip(&self.states);
+        let open: Vec<_> = places
+            .filter(|(_, state)| !state.at_end())
+            .map(|(index, state)| (index, state.position))
+            .collect();
+        let (splits, client) = (&self.splits, &self.client);
+        let ask = |index: SplitIndex| client.ask_for_end(&splits[index.0 as usize]);
+        match self.liveness.look(now, &open, ask) {
             Silence::NotKnownYet => {}
-            Silence::Well => self.recovered([]),
-            Silence::Lost(why) => {
-                let silence = SILENCE.as_secs();
-                let message = format!("no record for {silence} s: {why}; trying a new client");
-                self.trouble(CONSUMER, &message);
-                self.renew(&positions)?;
+            Silence::Well(split) => self.recovered(split),
+            Silence::Lost(split, why) => {
+                let message = format!("nothing comes: {why}; trying a new client");
+                self.trouble(&concern(&self.splits[split.0 as usize]), &message);
+                self.renew(now)?;
             }
         }
         Ok(())
     }
 
     /// Goes on with a new client, from the positions of the old one.
-    fn renew(&mut self, positions: &[(Split, NextOffset)]) -> Result<(), SourceError> {
-        let context = self.client.context().again();
-        self.liveness.heard(context.now());
-        match Client::new(&self.settings, context) {
+    fn renew(&mut self, now: Duration) -> Result<(), SourceError> {
+        self.liveness.renewed(now);
+        match Client::new(&self.settings, self.client.context().again()) {
             Ok(new) => {
-                new.assign(positions)?;
+                tracing::info!("trying a new kafka client");
+                new.assign(&self.positions())?;
                 std::mem::replace(&mut self.client, new).end();
             }
             Err(error) => self.trouble(CONSUMER, &error.to_string()),
@@ -248,7 +250,9 @@ impl KafkaReader {
         let state = &mut self.states[index.0 as usize];
         match code {
             RDKafkaErrorCode::PartitionEOF => {
-                state.position = state.position.max(NextOffset(offset));
+                // What comes behind the end of a bounded run is dropped, so it is not read either.
+                let end = state.until.map_or(offset, |until| until.0.min(offset));
+                state.position = state.position.max(NextOffset(end));
                 self.recovered([index]);
                 Ok(())
             }

@@ -1,5 +1,7 @@
 //! `--from` and `--to`.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde_json::json;
 
 use super::{archived, of_first_line, sum, verify};
@@ -22,6 +24,32 @@ fn of_selected_checkpoints_only_those_are_judged() {
             rows,
             "{flags:?}"
         );
+    }
+}
+
+#[test]
+fn of_a_selected_time_only_its_checkpoints_are_judged() {
+    let (archive, _) = archived(Storage::Local);
+    // A checkpoint's time is that of its last line.
+    let time = |checkpoint: u64| {
+        let keys = archive.keys(Root::CommitLog).into_iter();
+        let csvs = keys.filter(|key| key.starts_with(&format!("chk-{checkpoint}/")));
+        let lines = csvs.flat_map(|key| archive.csv(&key));
+        let times = lines.map(|line| line.rsplit(',').next().unwrap().parse().unwrap());
+        let last = UNIX_EPOCH + Duration::from_millis(times.max().unwrap());
+        humantime::format_rfc3339_millis(last).to_string()
+    };
+    let (third, fifth) = (time(3), time(5));
+    for (flags, rows) in [
+        (["--from", &third].as_slice(), 600),
+        (&["--from", &fifth], 300),
+        (&["--to", &third], 600),
+        (&["--from", &third, "--to", &third], 300),
+    ] {
+        let (code, report) = verify(&archive, flags);
+        assert_eq!(code, 0, "{flags:?}: {report}");
+        let judged = sum(&report, "rows") + sum(&report, "dropped");
+        assert_eq!(judged, rows, "{flags:?}");
     }
 }
 
