@@ -28,8 +28,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(settings: &KafkaSettings, context: Context) -> Result<Self, KafkaError> {
-        let consumer: KafkaConsumer = settings.client_config().create_with_context(context)?;
-        let consumer = Arc::new(consumer);
+        let consumer = settings.client(context)?;
         let queue = MessageQueue::new(consumer.clone()).ok_or_else(|| {
             KafkaError::ClientCreation("librdkafka gave no queue for messages".into())
         })?;

@@ -60,7 +60,7 @@ impl Cluster {
         health: Arc<Health>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
-        let client = client(settings, Context::new(health, clock))?;
+        let client = settings.client(Context::new(health, clock))?;
         Ok(Self {
             client: Mutex::new(client),
             in_vain: Mutex::new(None),
@@ -81,9 +81,10 @@ impl Cluster {
         &self,
         question: impl FnOnce(&KafkaConsumer) -> Result<T, KafkaError>,
     ) -> Result<T, KafkaError> {
-        let answer = question(&self.client());
+        let client = self.client();
+        let answer = question(&client);
         if answer.as_ref().is_err_and(is_local) {
-            self.asked_in_vain();
+            self.asked_in_vain(client.client().context());
         } else {
             *self.in_vain() = None;
         }
@@ -92,16 +93,14 @@ impl Cluster {
 
     /// Notes a question without an answer. A client that has had none for long may have lost its way
     /// to the brokers for good: a new one takes its place.
-    fn asked_in_vain(&self) {
-        let client = self.client();
-        let context = client.client().context();
+    fn asked_in_vain(&self, context: &Context) {
         let now = context.now();
         let mut in_vain = self.in_vain();
         if now < *in_vain.get_or_insert(now) + LONG {
             return;
         }
         *in_vain = None;
-        match self::client(&self.settings, context.again()) {
+        match self.settings.client(context.again()) {
             Ok(new) => {
                 tracing::info!("kafka: no answer for long; trying a new client");
                 *self.client.lock().unwrap_or_else(PoisonError::into_inner) = new;
@@ -213,11 +212,6 @@ impl Cluster {
             .commit(&list, CommitMode::Sync)
             .map_err(failed)
     }
-}
-
-fn client(settings: &KafkaSettings, context: Context) -> Result<Arc<KafkaConsumer>, KafkaError> {
-    let client = settings.client_config().create_with_context(context)?;
-    Ok(Arc::new(client))
 }
 
 /// Whether it is the client that says so, and not a broker.

@@ -12,8 +12,13 @@ pub use cluster::{Cluster, ClusterError, Watermarks};
 pub use reader::KafkaReader;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
+use context::Context;
+use native::KafkaConsumer;
 
 /// How to reach Kafka.
 #[derive(Debug, Clone)]
@@ -76,6 +81,12 @@ pub const OWNED_PROPERTIES: &[(&str, &str)] = &[
 ];
 
 impl KafkaSettings {
+    fn client(&self, context: Context) -> Result<Arc<KafkaConsumer>, KafkaError> {
+        self.client_config()
+            .create_with_context(context)
+            .map(Arc::new)
+    }
+
     fn client_config(&self) -> ClientConfig {
         let half = self.queue_memory / 2;
         let messages = (half / MESSAGE_OVERHEAD).clamp(1, MOST_MESSAGES);

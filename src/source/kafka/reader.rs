@@ -61,6 +61,13 @@ impl SplitState {
         offset.0 >= self.saved.0 || self.reread.as_mut().is_some_and(|r| r.wants(offset))
     }
 
+    /// Moves the position on. What is behind the end of a bounded run is dropped, so it counts as not
+    /// read: the position never goes there.
+    fn reach(&mut self, to: NextOffset) {
+        let to = self.until.map_or(to, |until| until.min(to));
+        self.position = self.position.max(to);
+    }
+
     fn rereading(&self) -> bool {
         self.position < self.saved
     }
@@ -125,18 +132,14 @@ impl KafkaReader {
             }
             let state = &mut self.states[index.0 as usize];
             let offset = Offset(message.offset);
-            // Below the position: handed over before, and fetched again after a reconnect.
-            let again = offset.0 < state.position.0;
-            let behind_end = state.until.is_some_and(|until| offset.0 >= until.0);
-            if again || behind_end {
-                // A record behind the end proves that there is nothing more before it.
-                if let (true, Some(until)) = (behind_end, state.until) {
-                    state.position = state.position.max(until);
-                }
+            // Handed over before, and fetched again after a reconnect.
+            if offset.0 < state.position.0 {
                 continue;
             }
-            state.position = offset.next();
-            if !state.wants(offset) {
+            // A record behind the end proves that there is nothing more before it.
+            state.reach(offset.next());
+            let behind_end = state.until.is_some_and(|until| offset.0 >= until.0);
+            if behind_end || !state.wants(offset) {
                 continue;
             }
             batch.push(Record {
@@ -250,9 +253,7 @@ impl KafkaReader {
         let state = &mut self.states[index.0 as usize];
         match code {
             RDKafkaErrorCode::PartitionEOF => {
-                // What comes behind the end of a bounded run is dropped, so it is not read either.
-                let end = state.until.map_or(offset, |until| until.0.min(offset));
-                state.position = state.position.max(NextOffset(end));
+                state.reach(NextOffset(offset));
                 self.recovered([index]);
                 Ok(())
             }
