@@ -35,6 +35,8 @@ pub struct World {
     checker: Checker,
     /// Nothing more is produced; who has read everything takes a last checkpoint.
     closing: bool,
+    /// Processes that have ended with all their work done.
+    well_ended: usize,
     /// Hash of all choices.
     trace: u64,
 }
@@ -57,6 +59,7 @@ impl World {
             outside,
             checker: Checker::new(faults.losses),
             closing: false,
+            well_ended: 0,
             trace: 0,
         }
     }
@@ -146,8 +149,13 @@ impl World {
         }
         for _ in 0..2 {
             self.processes.push(Process::start(self.outside.clone()));
+            self.well_ended = 0;
             self.run_until_all_have_ended();
+            // Somebody is the newest. When its files are lost, the next one reads them again.
+            let newest_has_ended_well = self.well_ended > 0 || self.faults.losses;
+            assert!(newest_has_ended_well, "all were fenced, and nobody went on");
         }
+        assert_eq!(self.well_ended, 1, "who starts alone ends its work");
         self.check_all_archived();
     }
 
@@ -387,16 +395,24 @@ impl World {
 
     /// Removes processes that have ended; only fencing may end one, a loss, or the end of its work.
     fn bury(&mut self) {
-        self.processes
-            .retain(|process| match &inside(process).ended {
-                None => true,
-                Some(Ok(())) => false,
-                Some(Err(end)) => {
-                    let expected = end.is_fencing() || (self.faults.losses && end.is_loss());
-                    assert!(expected, "a process ended: {end:?}");
-                    false
-                }
-            });
+        let Self {
+            processes,
+            well_ended,
+            faults,
+            ..
+        } = self;
+        processes.retain(|process| match &inside(process).ended {
+            None => true,
+            Some(Ok(())) => {
+                *well_ended += 1;
+                false
+            }
+            Some(Err(end)) => {
+                let expected = end.is_fencing() || (faults.losses && end.is_loss());
+                assert!(expected, "a process ended: {end:?}");
+                false
+            }
+        });
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 
 use lineage::runtime::failure;
+use lineage::store::PART_SIZE;
 
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{Archive, Lineage, Root, Storage, Topic};
@@ -73,4 +74,46 @@ fn a_death_at_any_step_loses_and_doubles_nothing_in_s3() {
 #[test]
 fn a_death_at_any_step_loses_and_doubles_nothing_in_a_folder() {
     at_every_point(Storage::Local);
+}
+
+/// Where an upload has parts, and a later one is on its way, or all are there.
+const OF_A_LARGE_FILE: [&str; 6] = [
+    "upload-part-before:2",
+    "upload-part-after:2",
+    "seal-after",
+    "slot-put-after:2",
+    "finalize-before",
+    "finalize-after",
+];
+
+fn amid_a_file_of_several_parts(storage: Storage) {
+    let topic = Topic::create(1);
+    topic.produce(600_000);
+    for point in OF_A_LARGE_FILE {
+        eprintln!("dying at {point}");
+        let archive = Archive::new(storage);
+        let flags = ["--bounded", "--checkpoint-interval", "10s"];
+        let settings = [("LINEAGE_DIE_AT", point)];
+        Lineage::start_with(&archive, &topic, &flags, &settings).dies();
+        Lineage::run(&archive, &topic, &flags);
+        let report = assert_exact(&archive, &topic, Past::Killed);
+        let found = &report["partitions"]["0"];
+        assert_eq!(found["missing_count"], 0, "{point}: {found}");
+        let keys = archive.keys(Root::Output);
+        let size = |key: &String| archive.get(Root::Output, key).len();
+        assert!(
+            keys.iter().any(|key| size(key) > PART_SIZE),
+            "{point}: no file is larger than a part"
+        );
+    }
+}
+
+#[test]
+fn a_death_amid_a_file_of_several_parts_loses_and_doubles_nothing_in_s3() {
+    amid_a_file_of_several_parts(Storage::S3);
+}
+
+#[test]
+fn a_death_amid_a_file_of_several_parts_loses_and_doubles_nothing_in_a_folder() {
+    amid_a_file_of_several_parts(Storage::Local);
 }

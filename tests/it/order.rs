@@ -6,9 +6,9 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use crate::harness::archive::{s3, s3_bucket};
 use crate::harness::proxy::{Fate, Proxy, Request};
 use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::s3::{s3, s3_bucket};
 use crate::harness::{Archive, Lineage, Root, Storage, Topic, block_on};
 
 /// All objects below a URL, with their text.

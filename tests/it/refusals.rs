@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use crate::harness::archive::s3_bucket;
 use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::s3::s3_bucket;
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 
 /// It ends with `code` and a last line with all of these texts. Its output is as it was.
@@ -152,7 +152,7 @@ fn an_s3_bucket_that_does_not_exist_and_wrong_credentials_are_refused() {
 fn credentials_that_may_only_read_are_refused_before_anything_is_claimed() {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(1);
-    let user = crate::harness::archive::read_only_user();
+    let user = crate::harness::s3::read_only_user();
     refused(
         &archive,
         &topic,

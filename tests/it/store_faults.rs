@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::harness::archive::User;
 use crate::harness::proxy::{Fate, Proxy, Request};
 use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::s3::User;
 use crate::harness::{Archive, LONG, Lineage, Random, Storage, Topic, wait_for};
 
 /// A run through a proxy that treats every seventh request or so badly. It must not end before the

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::archive::{mc, s3_bucket};
 use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::s3::{mc, s3_bucket};
 use crate::harness::{Archive, LONG, Lineage, Storage, Topic, looking, wait_for};
 use crate::server::Server;
 

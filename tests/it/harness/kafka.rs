@@ -10,15 +10,13 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
+use rdkafka::producer::Producer;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::records::{Delivered, encode};
+use super::sender::Sender;
 use super::{LONG, block_on, server};
 
 /// Partition P is produced with codec P modulo their number.
@@ -28,89 +26,10 @@ pub fn servers() -> String {
     server("LINEAGE_TEST_KAFKA")
 }
 
-fn client_config() -> ClientConfig {
+pub fn client_config() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers());
     config
-}
-
-/// Notes what was delivered, and the first failure.
-#[derive(Default)]
-struct Deliveries {
-    delivered: Mutex<Vec<Delivered>>,
-    failed: Mutex<Option<KafkaError>>,
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        match result {
-            Ok(message) => self.delivered.lock().unwrap().push(Delivered {
-                partition: message.partition(),
-                offset: message.offset(),
-                number: number as u64,
-            }),
-            Err((error, _)) => *self.failed.lock().unwrap() = Some(error.clone()),
-        }
-    }
-}
-
-/// A producer that keeps the order and loses nothing.
-struct Sender(BaseProducer<Deliveries>);
-
-impl Sender {
-    fn new(config: &[(&str, &str)]) -> Self {
-        let mut all = client_config();
-        all.set("enable.idempotence", "true").set("linger.ms", "5");
-        for (key, value) in config {
-            all.set(*key, *value);
-        }
-        Self(all.create_with_context(Deliveries::default()).unwrap())
-    }
-
-    fn send(&self, topic: &str, partition: i32, number: u64, value: Option<&[u8]>) {
-        self.send_keyed(topic, partition, number, None, value);
-    }
-
-    fn send_keyed(
-        &self,
-        topic: &str,
-        partition: i32,
-        number: u64,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) {
-        let number = usize::try_from(number).unwrap();
-        let mut record =
-            BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, number).partition(partition);
-        if let Some(key) = key {
-            record = record.key(key);
-        }
-        if let Some(value) = value {
-            record = record.payload(value);
-        }
-        loop {
-            match self.0.send(record) {
-                Ok(()) => return,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
-                    record = again;
-                    self.0.poll(Duration::from_millis(5));
-                }
-                Err((error, _)) => panic!("not produced: {error}"),
-            }
-        }
-    }
-
-    /// Waits until all is acknowledged; returns what was.
-    fn flush(&self) -> Vec<Delivered> {
-        self.0.flush(LONG).unwrap();
-        let failed = self.0.context().failed.lock().unwrap().take();
-        assert!(failed.is_none(), "not delivered: {failed:?}");
-        std::mem::take(&mut self.0.context().delivered.lock().unwrap())
-    }
 }
 
 /// A topic of one test.

@@ -8,6 +8,8 @@ pub mod process;
 pub mod proxy;
 pub mod read_back;
 pub mod records;
+pub mod s3;
+pub mod sender;
 
 use std::io::Write;
 use std::path::PathBuf;

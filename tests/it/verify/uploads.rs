@@ -1,8 +1,8 @@
 //! Files that are not visible: pending ones, and those that nobody will finish.
 
 use super::{archived, is_exact, sum, verify};
-use crate::harness::archive::read_only_user;
 use crate::harness::proxy::{Fate, Proxy};
+use crate::harness::s3::read_only_user;
 use crate::harness::{
     Archive, LONG, Lineage, Root, Storage, Topic, looking, looking_with, wait_for,
 };
