@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{archived, is_exact, of_first_line, sum, verify};
-use crate::harness::{Archive, Root, Storage, looking};
+use crate::harness::{Archive, Lineage, Root, Storage, looking};
 
 #[test]
 fn the_checkpoint_log_is_listed_and_shown_when_nothing_runs() {
@@ -90,6 +90,41 @@ fn an_older_commit_log_that_was_torn_edited_or_cut_is_damage() {
             found.contains("for checkpoint 3, its footer says 1"),
             "{found}"
         );
+    }
+}
+
+#[test]
+fn lines_of_a_checkpoint_that_was_never_complete_are_told_from_loss() {
+    for storage in [Storage::Local, Storage::S3] {
+        let (archive, topic) = archived(storage);
+        topic.produce(300);
+        // The slots of its start record, and of the checkpoint whose lines are written.
+        let settings = [("LINEAGE_DIE_AT", "slot-put-before:2")];
+        Lineage::start_with(&archive, &topic, &["--bounded"], &settings).dies();
+        let lines = archive.csv("chk-7/subtask-0.csv");
+        let (code, report) = verify(&archive, &[]);
+        assert_eq!((code, sum(&report, "rows")), (0, 810), "{report}");
+
+        // The next start takes slot 7, and writes these rows to files of its own checkpoint.
+        Lineage::run(&archive, &topic, &["--bounded"]);
+        let report = is_exact(&archive);
+        assert_eq!(sum(&report, "rows"), 1_110);
+        let found = report["lines_without_file"].as_array().unwrap();
+        let state = |line: &str| {
+            let url = line.split(',').nth(1).unwrap();
+            let of_it = |found: &&Value| found["s3_key"] == url && found["checkpoint"] == 7;
+            found.iter().find(of_it).map(|found| found["state"].clone())
+        };
+        for line in &lines {
+            assert_eq!(
+                state(line),
+                Some(json!("never_complete")),
+                "{line} {report}"
+            );
+        }
+        let text = looking(&archive, &["verify"]);
+        let text = String::from_utf8(text.stdout).unwrap();
+        assert!(text.contains("never complete"), "{text}");
     }
 }
 
