@@ -1,13 +1,12 @@
 //! `lineage checkpoints`: the checkpoint log as it lies in the store.
 
-use std::io::Write;
-
 use anyhow::bail;
 use chrono::{DateTime, SecondsFormat};
 use comfy_table::presets::ASCII_BORDERS_ONLY_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
+use super::out;
 use crate::checkpoint::slot::{Slot, SlotKind};
 use crate::config::args::{ArchiveArgs, CheckpointsCommand, SlotChoice};
 use crate::config::settings::Archive;
@@ -48,7 +47,7 @@ pub async fn checkpoints(command: CheckpointsCommand) -> anyhow::Result<()> {
             serde_json::to_string_pretty(slot)? + "\n"
         }
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    out::print(&text)?;
     Ok(())
 }
 

@@ -38,7 +38,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the job may take to read what the generator has written last.
 const CATCH_UP: Duration = Duration::from_secs(10);
 
-/// Runs until Ctrl-C or for the given time, then says whether the numbers agree.
+/// Runs until Ctrl-C, for the given time, or until its output is closed, then says whether the numbers agree.
 ///
 /// # Errors
 /// If anything fails, or if records that were produced are not in the files.
@@ -66,12 +66,15 @@ pub async fn demo(args: DemoArgs, logs: LogRing) -> Result<()> {
         Some(rest) => Some(serve(rest, &supervisor, logs, stop_serving).await?),
         None => None,
     };
-    let screen = Screen::start(&folder, args.rate, page);
+    let screen = Screen::start(&folder, args.rate, page)?;
     let mut job = std::pin::pin!(supervisor.run());
 
     let ended_early = tokio::select! {
         result = &mut job => Some(result),
-        () = show(&screen, &generator, &supervisor) => None,
+        unread = show(&screen, &generator, &supervisor) => {
+            unread?;
+            None
+        }
         _ = all_stopped.wait_for(|stop| *stop) => None,
         () = for_duration(args.duration) => None,
     };
@@ -79,7 +82,7 @@ pub async fn demo(args: DemoArgs, logs: LogRing) -> Result<()> {
         result?;
         bail!("the job ended before it was stopped");
     }
-    screen.say("stopping: the last records, then a last checkpoint");
+    screen.say("stopping: the last records, then a last checkpoint")?;
     let produced = generator.stop().await?;
     tokio::select! {
         result = &mut job => result?,
@@ -87,7 +90,7 @@ pub async fn demo(args: DemoArgs, logs: LogRing) -> Result<()> {
     }
     supervisor.shut_down();
     job.await?;
-    screen.show(produced, &supervisor);
+    screen.show(produced, &supervisor)?;
     screen.finish();
     tally::conclude(&folder, produced)
 }
@@ -121,11 +124,18 @@ async fn for_duration(duration: Option<Duration>) {
     }
 }
 
-async fn show(screen: &Screen, generator: &Generator, supervisor: &Arc<Supervisor>) {
+/// Until nobody reads what it prints any more: then nobody waits for the demo either.
+async fn show(
+    screen: &Screen,
+    generator: &Generator,
+    supervisor: &Arc<Supervisor>,
+) -> std::io::Result<()> {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
-        screen.show(generator.delivered(), supervisor);
+        if !screen.show(generator.delivered(), supervisor)? {
+            return Ok(());
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! `lineage find`: where one record is, what was written at a moment, where a uuid is.
 
-use std::io::Write;
-
 use serde::Serialize;
 
+use super::out;
 use super::verify::Found;
 use crate::clock::EpochMillis;
 use crate::config::args::FindArgs;
@@ -41,7 +40,7 @@ pub async fn find(args: FindArgs) -> anyhow::Result<Found> {
         }
         _ => anyhow::bail!("--partition and --offset, --time, or --uuid says what to find"),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    out::print(&text)?;
     Ok(if found { Found::Good } else { Found::Bad })
 }
 

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod find;
 pub mod logging;
 pub mod orphans;
+mod out;
 pub mod remote;
 pub mod run;
 pub mod verify;

@@ -1,7 +1,6 @@
 //! `lineage orphans`: uploads, and local files in progress, that nobody will ever finalize.
 
-use std::io::Write;
-
+use super::out;
 use crate::config::args::{ArchiveArgs, OrphansCommand};
 use crate::config::settings::Archive;
 use crate::recovery::decide;
@@ -21,15 +20,14 @@ pub async fn orphans(command: OrphansCommand) -> anyhow::Result<()> {
     };
     let found = find(args).await?;
     let count = found.len();
-    let mut out = std::io::stdout().lock();
     for (files, orphan) in found {
         if abort {
             files.abort(&orphan).await?;
         }
-        writeln!(out, "{}", files.url(&orphan.key))?;
+        out::print(&format!("{}\n", files.url(&orphan.key)))?;
     }
     let done = if abort { "aborted" } else { "found" };
-    writeln!(out, "{count} orphans {done}")?;
+    out::print(&format!("{count} orphans {done}\n"))?;
     Ok(())
 }
 

@@ -5,8 +5,7 @@ mod files;
 mod requests;
 mod status;
 
-use std::io::Write;
-
+use super::out;
 use super::verify::Found;
 use crate::config::args::RemoteCommand;
 use client::Client;
@@ -52,6 +51,6 @@ pub async fn remote(command: RemoteCommand) -> anyhow::Result<Found> {
             files::files(&Client::new(rest)?, id, json).await?
         }
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    out::print(&text)?;
     Ok(found)
 }

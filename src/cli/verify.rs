@@ -1,9 +1,8 @@
 //! `lineage verify`: the report on standard output, how far it is on standard error.
 
-use std::io::Write;
-
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::out;
 use crate::config::args::VerifyArgs;
 use crate::config::settings::{self, Archive};
 use crate::verify::{Selection, Verify, VerifyError, Watcher};
@@ -59,7 +58,7 @@ pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
     } else {
         report.to_text()
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    out::print(&text)?;
     Ok(if report.is_exact() && report.logs_are_whole() {
         Found::Good
     } else {

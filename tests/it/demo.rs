@@ -53,3 +53,21 @@ fn the_demo_serves_its_page_where_it_says_and_archives_every_record() {
         "{rest}"
     );
 }
+
+#[test]
+fn the_demo_ends_well_when_nobody_reads_it_any_more() {
+    let folder = Folder::new();
+    let demo = lineage()
+        .args(["demo", "--rate", "100", "--folder"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut demo = Demo(demo);
+    let mut said = BufReader::new(demo.0.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    drop(said);
+    let status = wait_for("end of the demo", LONG, || demo.0.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+}

@@ -1,8 +1,8 @@
 //! A few lines that show what happens as it happens; on a terminal in place, elsewhere one line
 //! for each checkpoint.
-#![allow(clippy::print_stdout, reason = "the demo is made to be watched")]
 
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Folder;
+use crate::cli::out;
 use crate::ids::{CheckpointId, NextOffset};
 use crate::jobs::Supervisor;
 use crate::jobs::view::SplitView;
@@ -46,17 +47,18 @@ impl Read {
 }
 
 impl Screen {
-    pub fn start(folder: &Folder, rate: u64, page: Option<SocketAddr>) -> Self {
+    pub fn start(folder: &Folder, rate: u64, page: Option<SocketAddr>) -> io::Result<Self> {
         let latest = folder.latest.display();
-        println!("lineage demo: {rate} records a second through a broker in this process");
-        println!("  The broker is librdkafka's mock: in memory, some 5 MiB a partition. It is for");
-        println!("  trying things out; everything behind it is the service as it is.");
-        println!("  Files:  {latest}/  (a checkpoint every 5 s; stop with Ctrl-C)");
-        if let Some(address) = page {
-            println!("  Page:   http://{address}/");
-        }
-        println!("  Look:   cat {latest}/write-ahead-commit-log/chk-1/subtask-*.csv");
-        println!();
+        let page = page.map(|address| format!("  Page:   http://{address}/\n"));
+        out::print(&format!(
+            "lineage demo: {rate} records a second through a broker in this process\n\
+             \x20 The broker is librdkafka's mock: in memory, some 5 MiB a partition. It is for\n\
+             \x20 trying things out; everything behind it is the service as it is.\n\
+             \x20 Files:  {latest}/  (a checkpoint every 5 s; stop with Ctrl-C)\n\
+             {}\
+             \x20 Look:   cat {latest}/write-ahead-commit-log/chk-1/subtask-*.csv\n\n",
+            page.unwrap_or_default()
+        ))?;
         let lines = MultiProgress::new();
         // Nothing in the template is wrong; the plain style is the fallback all the same.
         let style = ProgressStyle::with_template("  {prefix:<11}{msg}")
@@ -65,17 +67,19 @@ impl Screen {
             let line = lines.add(ProgressBar::new_spinner().with_style(style.clone()));
             line.with_prefix(name)
         };
-        Self {
+        Ok(Self {
             produced: line("produced"),
             archived: line("archived"),
             checkpoint: line("checkpoint"),
             lines,
             started: Instant::now(),
             last: Cell::new(None),
-        }
+        })
     }
 
-    pub fn show(&self, produced: u64, supervisor: &Arc<Supervisor>) {
+    /// `false` when nobody reads it any more.
+    pub fn show(&self, produced: u64, supervisor: &Arc<Supervisor>) -> io::Result<bool> {
+        let mut read = true;
         // By offsets, which go on over a stop and a resume on the page; counters begin anew.
         let Read { consumed, durable } = Read::of(supervisor);
         let last = supervisor.progress().checkpoints().newest.front().cloned();
@@ -92,17 +96,17 @@ impl Screen {
         self.archived.set_message(archived);
         let Some(last) = last else {
             self.checkpoint.set_message("none yet");
-            return;
+            return Ok(read);
         };
         let at = match self.last.get() {
             Some((id, at)) if id == last.id => at,
             _ => {
                 self.last.set(Some((last.id, Instant::now())));
                 if self.lines.is_hidden() {
-                    println!(
-                        "chk-{}: {} records in {} files; produced {produced}, lag {lag}",
+                    read = out::print(&format!(
+                        "chk-{}: {} records in {} files; produced {produced}, lag {lag}\n",
                         last.id, last.contents.rows, last.contents.files
-                    );
+                    ))?;
                 }
                 Instant::now()
             }
@@ -116,12 +120,14 @@ impl Screen {
             last.phases.total().as_millis(),
             at.elapsed().as_secs()
         ));
+        Ok(read)
     }
 
-    pub fn say(&self, text: &str) {
-        if self.lines.is_hidden() || self.lines.println(format!("  {text}")).is_err() {
-            println!("{text}");
+    pub fn say(&self, text: &str) -> io::Result<()> {
+        if self.lines.is_hidden() {
+            return out::print(&format!("{text}\n")).map(drop);
         }
+        self.lines.println(format!("  {text}"))
     }
 
     /// Leaves the last state of the lines standing.

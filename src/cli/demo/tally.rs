@@ -1,6 +1,5 @@
 //! The last word of the demo: what was produced, what the files hold, what the checkpoint log says,
 //! each counted where it lies.
-#![allow(clippy::print_stdout, reason = "the demo is made to be watched")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,6 +10,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::Folder;
 use crate::checkpoint::slot::Slot;
+use crate::cli::out;
 use crate::commit_log;
 use crate::ids::CheckpointId;
 
@@ -26,22 +26,21 @@ pub fn conclude(folder: &Folder, produced: u64) -> Result<()> {
     let committed = committed(&folder.path.join("checkpoints"))?;
 
     let latest = folder.latest.display();
-    println!();
-    println!("  produced   {produced} records");
-    println!(
-        "  written    {written} rows in {} Parquet files",
+    out::print(&format!(
+        "\n  produced   {produced} records\n  \
+         written    {written} rows in {} Parquet files\n  \
+         committed  {committed} records by the newest checkpoint\n",
         files.len()
-    );
-    println!("  committed  {committed} records by the newest checkpoint");
+    ))?;
     if produced == written && written == committed {
-        println!("  They agree: every record exactly once.");
-        println!();
-        println!("Read the commit log:");
-        println!("  ls  {latest}/write-ahead-commit-log");
-        println!("  cat {latest}/write-ahead-commit-log/chk-1/subtask-*.csv");
-        println!(
-            "  cat {latest}/write-ahead-commit-log/chk-*/*.csv | grep -v ^checkpoint_id | cut -d, -f1 | sort -n | uniq -c"
-        );
+        let commit_log = format!("{latest}/write-ahead-commit-log");
+        out::print(&format!(
+            "  They agree: every record exactly once.\n\n\
+             Read the commit log:\n  \
+             ls  {commit_log}\n  \
+             cat {commit_log}/chk-1/subtask-*.csv\n  \
+             cat {commit_log}/chk-*/*.csv | grep -v ^checkpoint_id | cut -d, -f1 | sort -n | uniq -c\n"
+        ))?;
         return Ok(());
     }
     bail!(

@@ -34,6 +34,18 @@ pub fn looking_with(archive: &Archive, arguments: &[&str], settings: &[(&str, &s
     command.output().unwrap()
 }
 
+/// The same for a reader that leaves at once.
+pub fn looking_unread(archive: &Archive, arguments: &[&str]) -> ExitStatus {
+    let mut command = program(archive);
+    let mut child = command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.wait().unwrap()
+}
+
 /// SIGABRT.
 const ABORTED: i32 = 6;
 

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{archived, is_exact, of_first_line, sum, verify};
-use crate::harness::{Archive, Lineage, Root, Storage, Topic, looking};
+use crate::harness::{Archive, Lineage, Root, Storage, Topic, looking, looking_unread};
 
 #[test]
 fn a_whole_archive_is_exact_with_all_its_rows() {
@@ -36,6 +36,23 @@ fn a_whole_archive_is_exact_with_all_its_rows() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn who_reads_only_the_beginning_of_an_answer_gets_its_exit_code_all_the_same() {
+    let (archive, _) = archived(Storage::Local);
+    for arguments in [
+        &["verify"][..],
+        &["checkpoints", "list"],
+        &["orphans", "list"],
+    ] {
+        let status = looking_unread(&archive, arguments);
+        assert_eq!(status.code(), Some(0), "{arguments:?}");
+    }
+    for key in archive.keys(Root::Output) {
+        archive.delete(Root::Output, &key);
+    }
+    assert_eq!(looking_unread(&archive, &["verify"]).code(), Some(1));
 }
 
 #[test]
