@@ -1,5 +1,5 @@
-//! What stays of a job's starts when their processes are gone: `history/generation-000007.json` below
-//! the checkpoint log, one small object for each generation.
+//! What stays of a job's starts, and of how their checkpoints went, when their processes are gone:
+//! `history/generation-000007.json` below the checkpoint log, one small object for each generation.
 //!
 //! For people only, and no part of the protocol: nothing reads it to decide anything, and a failure to
 //! write it is tried again with the next write and harms nobody. A start that was refused before it
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::view::{ExceptionView, StartView};
+use super::view::{CheckpointView, ExceptionView, StartView};
 use crate::ids::{Generation, JobId};
 use crate::runtime::retry::with_causes;
 use crate::store::{Key, Objects, StoreError};
@@ -33,7 +33,7 @@ pub struct Exception {
 }
 
 /// One start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     generation: Generation,
     job: Option<JobId>,
@@ -41,6 +41,9 @@ struct Record {
     ended_at: Option<i64>,
     ended: Option<String>,
     exceptions: Vec<Exception>,
+    /// Its newest complete ones, the newest first.
+    #[serde(default)]
+    checkpoints: Vec<CheckpointView>,
 }
 
 /// The start of this process that is under way, or was last.
@@ -53,6 +56,7 @@ struct Current {
     ended_at: Option<i64>,
     ended: Option<String>,
     exceptions: Vec<Exception>,
+    checkpoints: Vec<CheckpointView>,
 }
 
 #[derive(Default)]
@@ -111,6 +115,24 @@ impl History {
             concern,
             message,
         });
+    }
+
+    /// What this start has completed, the newest first.
+    pub fn completed(&self, generation: Generation, checkpoints: Vec<CheckpointView>) {
+        let current = &mut self.lock().current;
+        if current.generation == Some(generation) {
+            current.checkpoints = checkpoints;
+        }
+    }
+
+    /// Complete checkpoints of all starts of a job, as far as they are known, the newest first.
+    pub fn checkpoints(&self, job: &JobId) -> Vec<CheckpointView> {
+        let state = self.lock();
+        let current = state.current.record();
+        let past = state.past.values().rev().cloned();
+        let of_the_job = current.into_iter().chain(past);
+        let of_the_job = of_the_job.filter(|record| record.job.as_ref() == Some(job));
+        of_the_job.flat_map(|record| record.checkpoints).collect()
     }
 
     pub fn ended(&self, at: i64, how: String) {
@@ -214,6 +236,7 @@ impl Current {
             ended_at: self.ended_at,
             ended: self.ended.clone(),
             exceptions: self.exceptions.clone(),
+            checkpoints: self.checkpoints.clone(),
         })
     }
 }
@@ -253,6 +276,8 @@ async fn read(objects: &dyn Objects) -> Result<Vec<Record>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::CheckpointId;
+    use crate::jobs::view::CheckpointState;
     use crate::store::local::LocalStore;
 
     fn history(folder: &tempfile::TempDir) -> History {
@@ -287,6 +312,42 @@ mod tests {
         let exceptions = third.exceptions();
         assert_eq!(exceptions.len(), 1);
         assert_eq!(exceptions[0].generation, Some(Generation(2)));
+    }
+
+    #[tokio::test]
+    async fn checkpoints_are_read_by_the_next_start_of_the_same_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = JobId::random();
+        for generation in [1, 2].map(Generation) {
+            let history = history(&folder);
+            history.started(generation, job.clone());
+            history.completed(generation, vec![checkpoint(generation)]);
+            history.write().await;
+        }
+        let next = history(&folder);
+        next.write().await;
+        let found: Vec<_> = next.checkpoints(&job).into_iter().map(|c| c.id.0).collect();
+        assert_eq!(found, [20, 10]);
+        assert!(next.checkpoints(&JobId::random()).is_empty());
+    }
+
+    fn checkpoint(generation: Generation) -> CheckpointView {
+        CheckpointView {
+            id: CheckpointId(10 * generation.0),
+            state: CheckpointState::Completed,
+            generation,
+            is_savepoint: false,
+            late: true,
+            triggered_at: Some(1),
+            completed_at: Some(2),
+            phases: None,
+            files: 0,
+            rows: 0,
+            dropped: 0,
+            bytes: 0,
+            acks: Vec::new(),
+            location: None,
+        }
     }
 
     #[tokio::test]

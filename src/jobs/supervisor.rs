@@ -12,11 +12,12 @@
 
 mod collect;
 mod commit_lines;
+mod lifecycle;
 mod past;
 mod requests;
 mod savepoint;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::JobError;
-use super::control::{Control, Refused};
+use super::control::Control;
 use super::history::History;
 use super::lineage::{End, Environment, Opened, Run, Wish, until};
 use super::operations::Operations;
@@ -71,11 +72,9 @@ struct State {
     stores: Option<Stores>,
     /// Known from the first start on: the next ones have the same.
     id: Option<JobId>,
-    /// Complete checkpoints of earlier runs of this process, the newest first.
-    earlier: VecDeque<CheckpointView>,
     /// As the log had them when this process first opened it, the newest first.
     of_the_log: Vec<CheckpointView>,
-    /// Where savepoints were copied to.
+    /// Where savepoints of this process were copied to.
     copies: BTreeMap<CheckpointId, String>,
     /// What savepoints still have to do.
     copying: JoinSet<()>,
@@ -118,7 +117,6 @@ impl Supervisor {
             wish,
             stores: None,
             id: None,
-            earlier: VecDeque::new(),
             of_the_log: Vec::new(),
             copies: BTreeMap::new(),
             copying: JoinSet::new(),
@@ -209,7 +207,7 @@ impl Supervisor {
         self.enter(state, JobState::Created);
     }
 
-    async fn start(self: &Arc<Self>, live: &Live) -> Result<Run<'_>, JobError> {
+    async fn start(self: &Arc<Self>, live: &Arc<Live>) -> Result<Run<'_>, JobError> {
         let opened = Opened::new(&self.settings, live.env.clone()).await?;
         let checkpoints = opened.stores.checkpoints.clone();
         self.lock().stores = Some(opened.stores.clone());
@@ -240,10 +238,11 @@ impl Supervisor {
         // Set once: this is the one start of this run.
         let _ = live.started.set(start);
         let (newest, id) = (record.id, record.job.clone());
-        let supervisor = self.clone();
+        let (supervisor, live) = (self.clone(), live.clone());
         tokio::spawn(async move {
             supervisor.history.write().await;
             supervisor.read_the_log(newest).await;
+            supervisor.keep_checkpoints(&live).await;
         });
         let mut state = self.lock();
         state.id = Some(id);
@@ -273,12 +272,7 @@ impl Supervisor {
         let now = self.now();
         {
             let mut state = self.lock();
-            let taken = collect::completed(&state);
-            state.earlier = taken
-                .into_iter()
-                .chain(std::mem::take(&mut state.earlier))
-                .collect();
-            state.earlier.truncate(collect::HISTORY);
+            self.note_checkpoints(&state);
             state.ended_at = Some(now);
             self.enter(&mut state, job);
         }
@@ -364,42 +358,6 @@ impl Live {
     }
 }
 
-/// For people, in a sentence: the job is …
-fn word(job: JobState) -> &'static str {
-    match job {
-        JobState::Created => "being started",
-        JobState::Running => "running",
-        JobState::Stopping => "stopping",
-        JobState::Cancelling => "being canceled",
-        JobState::Finished => "finished",
-        JobState::Canceled => "canceled",
-        JobState::Failed => "failed",
-    }
-}
-
-/// What may be asked of a job in its lifecycle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
-    Checkpoint,
-    Stop,
-    Cancel,
-    Resume,
-}
-
-fn may(job: JobState, ask: Ask) -> Result<(), Refused> {
-    use JobState::{Canceled, Cancelling, Created, Finished, Running, Stopping};
-    match (ask, job) {
-        (Ask::Checkpoint, Running)
-        | (Ask::Stop, Created | Running)
-        | (Ask::Cancel, Created | Running | Stopping)
-        | (Ask::Resume, Finished | Canceled) => Ok(()),
-        (Ask::Stop, Stopping | Finished)
-        | (Ask::Cancel, Cancelling | Canceled)
-        | (Ask::Resume, Created | Running) => Err(Refused::Already(word(job))),
-        _ => Err(Refused::NotRunning(word(job))),
-    }
-}
-
 /// What an error concerns.
 fn concern(error: &JobError) -> String {
     match error {
@@ -428,25 +386,4 @@ fn is_of_this_job(error: &JobError) -> bool {
             | Refusal::BegunOtherwise { .. }
             | Refusal::NotACheckpoint(_)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_state_allows_what_can_still_be_done() {
-        use JobState::{Canceled, Cancelling, Created, Failed, Finished, Running, Stopping};
-        let all = [
-            Created, Running, Stopping, Cancelling, Finished, Canceled, Failed,
-        ];
-        let allowing = |ask| {
-            let allowed = all.into_iter().filter(|job| may(*job, ask).is_ok());
-            allowed.collect::<Vec<_>>()
-        };
-        assert_eq!(allowing(Ask::Checkpoint), [Running]);
-        assert_eq!(allowing(Ask::Stop), [Created, Running]);
-        assert_eq!(allowing(Ask::Cancel), [Created, Running, Stopping]);
-        assert_eq!(allowing(Ask::Resume), [Finished, Canceled]);
-    }
 }

@@ -169,8 +169,7 @@ pub struct CheckpointsView {
     pub late: u64,
     /// Of this start of the job.
     pub durations: PhaseTimings,
-    /// The newest first: that which is being taken, then complete ones, also of earlier starts as
-    /// far as the checkpoint log goes back.
+    /// The newest first: that which is being taken, then complete ones, also of earlier starts.
     pub history: Vec<CheckpointView>,
     /// Id of the checkpoint or start record that this start went on from, and when; none at the first.
     pub restored: Option<RestoredView>,
@@ -200,7 +199,7 @@ pub struct CheckpointView {
     pub is_savepoint: bool,
     /// Past its timeout.
     pub late: bool,
-    /// When its barrier was sent; of checkpoints of earlier starts only the end is known.
+    /// When its barrier was sent; of an earlier start that was killed, only the end may be known.
     pub triggered_at: Option<i64>,
     pub completed_at: Option<i64>,
     pub phases: Option<PhasesView>,
@@ -209,9 +208,9 @@ pub struct CheckpointView {
     pub rows: u64,
     pub dropped: u64,
     pub bytes: u64,
-    /// Of each subtask that has acknowledged it, in this process.
+    /// Of each subtask that has acknowledged it.
     pub acks: Vec<AckView>,
-    /// Its folder `chk-N` as a URL; that of the savepoint's copy, if this process has made one.
+    /// Its folder `chk-N` as a URL; that of the savepoint's copy, if there is one.
     pub location: Option<String>,
 }
 

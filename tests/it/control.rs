@@ -5,7 +5,7 @@ use lineage::ids::CheckpointId;
 use lineage::jobs::control::{Operation, Refused, SavepointRequest};
 use lineage::jobs::view::{CheckpointState, JobState, JobView};
 
-use crate::harness::read_back::{Past, assert_exact, report};
+use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{
     Archive, InProcess, LONG, Lineage, Root, Storage, Topic, block_on, in_process, wait_for,
 };
@@ -14,33 +14,6 @@ const SAVEPOINT: SavepointRequest = SavepointRequest {
     target: None,
     then_stop: false,
 };
-
-/// A running job that takes checkpoints only when it is asked to.
-fn job(archive: &Archive, topic: &Topic, flags: &[&str]) -> InProcess {
-    let mut all = vec!["--checkpoint-interval", "1h"];
-    all.extend(flags);
-    let job = InProcess::start(in_process::settings(archive, topic, &all));
-    job.wait_for_state(JobState::Running);
-    job
-}
-
-#[track_caller]
-fn savepoint(job: &InProcess, request: SavepointRequest) -> String {
-    let id = job.control.savepoint(request).unwrap();
-    match job.outcome(&id) {
-        Operation::Savepoint { location } => location,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[track_caller]
-fn checkpoint(job: &InProcess) -> CheckpointId {
-    let id = job.control.checkpoint().unwrap();
-    match job.outcome(&id) {
-        Operation::Checkpoint { id } => id,
-        other => panic!("{other:?}"),
-    }
-}
 
 fn says_last(lineage: &Lineage, text: &str) -> bool {
     lineage.log().lines().last().unwrap().contains(text)
@@ -54,7 +27,7 @@ fn stop_and_resume(storage: Storage) {
     let archive = Archive::new(storage);
     let topic = Topic::create(4);
     topic.produce(3_000);
-    let job = job(&archive, &topic, &[]);
+    let job = InProcess::idle(&archive, &topic, &[]);
     job.wait_until_consumed(3_000);
     job.control.stop().unwrap();
     let view = job.wait_for_state(JobState::Finished);
@@ -79,7 +52,7 @@ fn stop_and_resume(storage: Storage) {
     );
     // Counters are of this start, checkpoints of the job.
     job.wait_until_consumed(2_000);
-    assert_eq!(checkpoint(&job), CheckpointId(3));
+    assert_eq!(job.checkpoint(), CheckpointId(3));
     let view = job.view();
     let ids: Vec<_> = view.checkpoints.history.iter().map(|c| c.id.0).collect();
     assert_eq!((ids, view.checkpoints.completed), (vec![3, 1], 1));
@@ -101,9 +74,9 @@ fn cancel_and_resume(storage: Storage) {
     let archive = Archive::new(storage);
     let topic = Topic::create(4);
     topic.produce(1_000);
-    let job = job(&archive, &topic, &[]);
+    let job = InProcess::idle(&archive, &topic, &[]);
     job.wait_until_consumed(1_000);
-    checkpoint(&job);
+    job.checkpoint();
     for round in 1..4 {
         // Read, and in no checkpoint.
         topic.produce(500);
@@ -154,22 +127,6 @@ fn a_job_that_was_canceled_again_and_again_loses_and_doubles_nothing_in_a_folder
 }
 
 #[test]
-fn sigterm_ends_a_process_at_once_whose_job_is_canceled_and_the_history_says_so() {
-    let archive = Archive::new(Storage::Local);
-    let topic = Topic::create(1);
-    let job = job(&archive, &topic, &[]);
-    job.control.cancel().unwrap();
-    job.wait_for_state(JobState::Canceled);
-    assert!(job.control.checkpoint().is_err() && job.control.savepoint(SAVEPOINT).is_err());
-    job.terminate().unwrap();
-    assert_eq!(archive.slot_ids(), [0]);
-    let next = self::job(&archive, &topic, &[]);
-    let view = next.wait_until("history", |view| view.starts.len() == 2);
-    assert_eq!(view.starts[1].ended.as_deref(), Some("canceled"));
-    next.terminate().unwrap();
-}
-
-#[test]
 fn the_view_says_what_was_read_what_is_durable_and_what_was_dropped() {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(2);
@@ -178,12 +135,12 @@ fn the_view_says_what_was_read_what_is_durable_and_what_was_dropped() {
         6 => Some(None),
         _ => None,
     });
-    let job = job(&archive, &topic, &[]);
+    let job = InProcess::idle(&archive, &topic, &[]);
     job.wait_until_consumed(1_000);
     let before = job.view();
     assert!(before.splits.iter().all(|split| split.durable.0 == 0));
     assert!(before.splits.iter().all(|split| split.committed.is_none()));
-    let id = checkpoint(&job);
+    let id = job.checkpoint();
     let view = job.wait_until("positions and committed offsets", |view| {
         let seen = |split: &lineage::jobs::view::SplitView| {
             split.lag() == Some(0) && split.committed == Some(split.durable)
@@ -238,12 +195,12 @@ fn a_savepoint_stays_in_the_log_and_beside_it_when_all_around_it_is_pruned() {
     settings.rhythm.retained = 2;
     let job = InProcess::start(settings.clone());
     job.wait_until_consumed(1_000);
-    let location = savepoint(&job, SAVEPOINT);
+    let location = job.savepoint(SAVEPOINT);
     let name = format!("/savepoint-{}-1", &job.view().job.unwrap().to_string()[..6]);
     assert_eq!(location, archive.savepoints() + &name);
     topic.produce(500);
     for _ in 0..3 {
-        checkpoint(&job);
+        job.checkpoint();
     }
     wait_for("pruned log", LONG, || {
         (archive.slot_ids() == [1, 3, 4]).then_some(())
@@ -258,7 +215,7 @@ fn a_savepoint_stays_in_the_log_and_beside_it_when_all_around_it_is_pruned() {
     let job = InProcess::start(settings);
     job.wait_for_state(JobState::Running);
     for _ in 0..2 {
-        checkpoint(&job);
+        job.checkpoint();
     }
     wait_for("pruned log", LONG, || {
         (archive.slot_ids() == [1, 7, 8]).then_some(())
@@ -282,7 +239,7 @@ fn a_stop_with_a_savepoint_ends_with_it_and_one_without_a_place_does_not_stop_th
     let archive = Archive::new(Storage::Local);
     let topic = Topic::create(2);
     topic.produce(1_000);
-    let job = job(&archive, &topic, &[]);
+    let job = InProcess::idle(&archive, &topic, &[]);
     job.wait_until_consumed(1_000);
     let nowhere = SavepointRequest {
         target: Some("file:///proc/no/such/place".parse().unwrap()),
@@ -309,7 +266,7 @@ fn a_stop_with_a_savepoint_ends_with_it_and_one_without_a_place_does_not_stop_th
         then_stop: true,
         ..SAVEPOINT
     };
-    savepoint(&job, stop);
+    job.savepoint(stop);
     let view = job.wait_for_state(JobState::Finished);
     assert!(view.checkpoints.history[0].is_savepoint);
     job.terminate().unwrap();
@@ -321,9 +278,9 @@ fn a_new_job_from_a_savepoint_has_exactly_the_later_records_and_goes_on_after_a_
     let (archive, new) = (Archive::new(Storage::S3), Archive::new(Storage::Local));
     let topic = Topic::create(2);
     topic.produce(1_000);
-    let job = job(&archive, &topic, &[]);
+    let job = InProcess::idle(&archive, &topic, &[]);
     job.wait_until_consumed(1_000);
-    let location = savepoint(&job, SAVEPOINT);
+    let location = job.savepoint(SAVEPOINT);
     topic.produce(600);
     job.wait_until_consumed(1_600);
     job.terminate().unwrap();
@@ -389,51 +346,4 @@ fn a_new_job_from_a_savepoint_has_exactly_the_later_records_and_goes_on_after_a_
     refused.ends_with(4);
     assert_eq!(refused.says("is of another topic"), 1, "{}", refused.log());
     assert_eq!(empty.slot_ids(), [0; 0]);
-}
-
-#[test]
-fn why_a_start_was_refused_is_in_the_history_of_the_next() {
-    let archive = Archive::new(Storage::Local);
-    let topic = Topic::create(1);
-    topic.produce(100);
-    Lineage::run(&archive, &topic, &["--bounded"]);
-    topic.produce(100);
-    topic.delete_below(0, 150);
-    for _ in 0..2 {
-        let mut refused = Lineage::start(&archive, &topic, &["--bounded"]);
-        refused.ends_with(4);
-    }
-    let slots = archive.slot_ids();
-    let job = job(&archive, &topic, &["--allow-lost-offsets"]);
-    let view = job.wait_until("history", |view| view.exceptions.len() == 2);
-    assert_eq!(generation(&view), 2);
-    for exception in &view.exceptions {
-        assert_eq!(exception.concern, "recovery");
-        assert!(
-            exception.message.contains("removed by retention"),
-            "{exception:?}"
-        );
-    }
-    let ends: Vec<_> = view.starts.iter().map(|s| s.ended.as_deref()).collect();
-    assert_eq!(ends, [None, Some("finished")]);
-    assert_eq!(archive.slot_ids().len(), slots.len() + 1);
-    job.terminate().unwrap();
-    assert_eq!(report(&archive, &topic)["output_rows"], 150);
-}
-
-#[test]
-fn a_history_that_cannot_be_written_holds_up_nothing() {
-    let archive = Archive::new(Storage::Local);
-    // A file is where its folder would be.
-    let checkpoints = archive.mirror(Root::Checkpoints);
-    std::fs::create_dir_all(&checkpoints).unwrap();
-    std::fs::write(checkpoints.join("history"), "in the way").unwrap();
-    let topic = Topic::create(1);
-    topic.produce(100);
-    let job = job(&archive, &topic, &[]);
-    job.wait_until_consumed(100);
-    checkpoint(&job);
-    assert!(job.view().troubles.is_empty());
-    job.terminate().unwrap();
-    assert_exact(&archive, &topic, Past::Calm);
 }

@@ -25,6 +25,7 @@ mod fencing;
 mod find;
 mod group;
 mod harness;
+mod history;
 mod idle;
 mod lost_brokers;
 mod lost_files;

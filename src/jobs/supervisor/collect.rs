@@ -1,11 +1,13 @@
 //! The view of the job at one moment, put together from what its parts publish.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::{Live, State, Supervisor};
 use crate::checkpoint::coordinator::Rhythm;
 use crate::ids::Generation;
+use crate::jobs::history::History;
 use crate::jobs::view::{
     AckView, CheckpointState, CheckpointView, CheckpointsView, DroppedSample, DroppedView, JobView,
     MemoryView, PhasesView, RestoredView, RhythmView, SplitView, StoreView, SubtaskView,
@@ -40,7 +42,7 @@ impl Supervisor {
             rhythm: rhythm(&settings.rhythm),
             subtasks: subtasks(live),
             splits: splits(live, settings.parallelism),
-            checkpoints: checkpoints(&state),
+            checkpoints: checkpoints(&state, &self.history),
             dropped: dropped(live),
             troubles: if state.job.is_terminal() {
                 BTreeMap::new()
@@ -86,17 +88,13 @@ impl Supervisor {
 }
 
 /// Complete checkpoints of the last run, the newest first.
-pub fn completed(state: &State) -> Vec<CheckpointView> {
-    let live = &state.live;
-    let newest = live.env.progress.checkpoints().newest.clone();
-    let generation = live.started.get().map(|start| start.generation);
-    let views = newest
-        .iter()
-        .filter_map(|c| Some(checkpoint(c, generation?, state)));
+pub fn completed(state: &State, generation: Generation) -> Vec<CheckpointView> {
+    let newest = state.live.env.progress.checkpoints().newest.clone();
+    let views = newest.iter().map(|of| checkpoint(of, generation, state));
     views.collect()
 }
 
-fn checkpoints(state: &State) -> CheckpointsView {
+fn checkpoints(state: &State, kept: &History) -> CheckpointsView {
     let started = state.live.started.get();
     let (in_progress, completed_count, late, durations) = {
         let progress = state.live.env.progress.checkpoints();
@@ -108,22 +106,21 @@ fn checkpoints(state: &State) -> CheckpointsView {
         )
     };
     let mut history = Vec::new();
-    // With its end the checkpoints of a run have become earlier ones.
-    if !state.job.is_terminal() {
-        let now = in_progress.zip(started);
-        history.extend(now.map(|(now, start)| checkpoint(&now, start.generation, state)));
-        history.extend(completed(state));
+    if let Some(start) = started {
+        // One that was under way when the job ended is none.
+        let now = in_progress.filter(|_| !state.job.is_terminal());
+        history.extend(now.map(|now| checkpoint(&now, start.generation, state)));
+        history.extend(completed(state, start.generation));
     }
-    history.extend(state.earlier.iter().cloned());
-    let known: BTreeSet<_> = history.iter().map(|checkpoint| checkpoint.id).collect();
-    let of_the_log = state.of_the_log.iter();
-    history.extend(of_the_log.filter(|c| !known.contains(&c.id)).cloned());
+    // Of one that several know, the first of them knows most.
+    let kept = state.id.as_ref().map(|job| kept.checkpoints(job));
+    for earlier in [kept.as_deref().unwrap_or_default(), &state.of_the_log] {
+        let known: BTreeSet<_> = history.iter().map(|checkpoint| checkpoint.id).collect();
+        let new = earlier.iter().filter(|c| !known.contains(&c.id));
+        history.extend(new.cloned());
+    }
+    history.sort_by_key(|checkpoint| Reverse(checkpoint.id));
     history.truncate(HISTORY);
-    for checkpoint in &mut history {
-        if let Some(copy) = state.copies.get(&checkpoint.id) {
-            checkpoint.location = Some(copy.clone());
-        }
-    }
     let restored = started.and_then(|start| {
         let restored = start.restored.clone()?;
         Some(RestoredView {
@@ -144,7 +141,10 @@ fn checkpoints(state: &State) -> CheckpointsView {
 
 fn checkpoint(of: &Checkpoint, generation: Generation, state: &State) -> CheckpointView {
     let complete = of.completed_at.is_some();
-    let stores = state.stores.as_ref().filter(|_| complete);
+    let in_the_log = || {
+        let stores = state.stores.as_ref().filter(|_| complete)?;
+        Some(stores.checkpoints.url(&Key::new(of.id.folder())))
+    };
     let acks = of.acks.iter().map(|ack| AckView {
         subtask: ack.subtask,
         acked_at: ack.at.0,
@@ -172,7 +172,7 @@ fn checkpoint(of: &Checkpoint, generation: Generation, state: &State) -> Checkpo
         dropped: of.contents.dropped,
         bytes: of.contents.bytes,
         acks: acks.collect(),
-        location: stores.map(|stores| stores.checkpoints.url(&Key::new(of.id.folder()))),
+        location: state.copies.get(&of.id).cloned().or_else(in_the_log),
     }
 }
 

@@ -1,12 +1,12 @@
-//! Complete checkpoints of earlier starts, as far as the checkpoint log goes back. Read once, beside
-//! the job, for people only.
+//! Complete checkpoints of earlier starts: with all that the history tells of them, and else as the
+//! checkpoint log has them. Beside the job, and for people only.
 
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 
-use super::Supervisor;
-use super::collect::HISTORY;
+use super::collect::{self, HISTORY};
+use super::{Live, State, Supervisor};
 use crate::checkpoint::slot::{Slot, SlotKind};
 use crate::ids::CheckpointId;
 use crate::jobs::view::{CheckpointState, CheckpointView};
@@ -17,6 +17,8 @@ use crate::store::{Key, Objects, StoreError};
 const CONCURRENCY: usize = 8;
 /// Before the log is read again, when that has failed.
 const PAUSE: Duration = Duration::from_secs(5);
+/// A process that is killed takes with it how the checkpoints of so long went.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
 
 impl Supervisor {
     /// Reads what is there up to the start record `newest`.
@@ -38,6 +40,32 @@ impl Supervisor {
             if self.lock().job.is_terminal() {
                 return;
             }
+        }
+    }
+
+    /// For the next process, until this run ends; how it went last is written with its end.
+    pub(super) async fn keep_checkpoints(&self, live: &Live) {
+        let mut ended = live.ended.subscribe();
+        let mut kept = 0;
+        loop {
+            tokio::select! {
+                _ = ended.wait_for(Option::is_some) => return,
+                () = self.clock.sleep(KEPT_EVERY) => {}
+            }
+            let completed = live.env.progress.checkpoints().completed;
+            if completed != kept {
+                kept = completed;
+                self.note_checkpoints(&self.lock());
+                self.history.write().await;
+            }
+        }
+    }
+
+    /// Gives the history what is to be written next.
+    pub(super) fn note_checkpoints(&self, state: &State) {
+        if let Some(start) = state.live.started.get() {
+            let completed = collect::completed(state, start.generation);
+            self.history.completed(start.generation, completed);
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::{Ask, Live, Supervisor, commit_lines, may, savepoint};
+use super::lifecycle::{Ask, may};
+use super::{Live, Supervisor, commit_lines, savepoint};
 use crate::checkpoint::coordinator::Request;
 use crate::checkpoint::driver::Event;
 use crate::config::location::Location;
@@ -150,8 +151,14 @@ impl Supervisor {
             Some(target) => match savepoint::copy(&slot, &*target).await {
                 Ok(location) => {
                     tracing::info!(checkpoint = slot.id.0, location, "savepoint complete");
-                    self.lock().copies.insert(slot.id, location.clone());
-                    Operation::Savepoint { location }
+                    {
+                        let mut state = self.lock();
+                        state.copies.insert(slot.id, location.clone());
+                        self.note_checkpoints(&state);
+                    }
+                    // Who asks for it is answered before that is written.
+                    self.operations.end(&id, Operation::Savepoint { location });
+                    return self.history.write().await;
                 }
                 Err(why) => {
                     let slot = slot.id.folder();

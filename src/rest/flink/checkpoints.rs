@@ -1,5 +1,5 @@
 //! Checkpoints as a JobManager shows them. The size of one is that of the files that it closed; of a
-//! checkpoint of an earlier start only its end is known, and its times are -1.
+//! checkpoint of a start that was killed only its end may be known: its times are -1 then.
 
 use axum::response::Response;
 use serde_json::{Map, Value, json};

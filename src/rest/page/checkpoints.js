@@ -23,7 +23,7 @@ const COLUMNS = [
   ["Size", "num narrow-hide"],
 ];
 
-/** From its barrier; null of checkpoints of earlier starts. */
+/** From its barrier; null of checkpoints of which only the end is known. */
 function took(one, now) {
   return one.triggered_at === null ? null : (one.completed_at ?? now) - one.triggered_at;
 }
@@ -93,7 +93,7 @@ function drawTimeline(node, history, most, now) {
     (item, one) => {
       const ms = took(one, now);
       const tone = one.late ? "late" : one.state === "IN_PROGRESS" ? "open" : one.is_savepoint ? "savepoint" : "";
-      set(item, { "data-tone": tone, title: `chk-${one.id}: ${ms === null ? "of an earlier start" : duration(ms)}${one.late ? ", late" : ""}` });
+      set(item, { "data-tone": tone, title: `chk-${one.id}: ${ms === null ? "not known" : duration(ms)}${one.late ? ", late" : ""}` });
       set(item, { "data-cut": ms > most });
       item.firstChild.style.setProperty("height", `${ms === null ? 4 : Math.min(100, Math.max(4, (ms / most) * 100))}%`);
     },
@@ -135,7 +135,7 @@ function updateCheckpoint(body, one, most, now) {
   text(tr.cells[1], moment(at, now), iso(at));
   drawPhases(tr.cells[2].firstChild, one, most, now);
   const ms = took(one, now);
-  text(tr.cells[3], ms === null ? NOT_KNOWN : duration(ms), ms === null ? "of an earlier start: not known" : exactMs(ms));
+  text(tr.cells[3], ms === null ? NOT_KNOWN : duration(ms), ms === null ? "not known: its start was killed" : exactMs(ms));
   text(tr.cells[4], count(one.rows), exact(one.rows));
   text(tr.cells[5], count(one.dropped), exact(one.dropped));
   text(tr.cells[6], count(one.files), exact(one.files));
@@ -154,7 +154,7 @@ function drawPhases(bar, one, most, now) {
     ? PHASES.map(([kind, name]) => `${name} ${duration(one.phases[kind])}`).join(", ")
     : one.state === "IN_PROGRESS"
       ? "being taken"
-      : "phases of an earlier start are not known";
+      : "its phases are not known: its start was killed";
   set(bar, { "aria-label": told, title: told });
 }
 

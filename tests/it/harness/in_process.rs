@@ -8,7 +8,8 @@ use clap::Parser;
 use lineage::clock::{Clock, SystemClock};
 use lineage::config::Settings;
 use lineage::config::args::{Cli, Command};
-use lineage::jobs::control::{Control, Operation, TriggerId};
+use lineage::ids::CheckpointId;
+use lineage::jobs::control::{Control, Operation, SavepointRequest, TriggerId};
 use lineage::jobs::view::{JobState, JobView};
 use lineage::jobs::{JobError, Supervisor};
 
@@ -62,6 +63,33 @@ impl InProcess {
             control: supervisor.control(),
             supervisor,
             job: Some(job),
+        }
+    }
+
+    /// A running job that takes checkpoints only when it is asked to.
+    pub fn idle(archive: &Archive, topic: &Topic, flags: &[&str]) -> Self {
+        let flags = [&["--checkpoint-interval", "1h"], flags].concat();
+        let job = Self::start(settings(archive, topic, &flags));
+        job.wait_for_state(JobState::Running);
+        job
+    }
+
+    /// Takes one now; returns its place.
+    #[track_caller]
+    pub fn savepoint(&self, request: SavepointRequest) -> String {
+        let id = self.control.savepoint(request).unwrap();
+        match self.outcome(&id) {
+            Operation::Savepoint { location } => location,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn checkpoint(&self) -> CheckpointId {
+        let id = self.control.checkpoint().unwrap();
+        match self.outcome(&id) {
+            Operation::Checkpoint { id } => id,
+            other => panic!("{other:?}"),
         }
     }
 
