@@ -24,8 +24,8 @@ use crate::runtime::subtask::{Command, Subtask, Watch};
 use crate::runtime::thread;
 use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
-use crate::source::SplitStart;
 use crate::source::kafka::{Cluster, KafkaReader};
+use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
 use crate::store::{Root, Stores};
 use crate::transform::DecodeAndEnrich;
@@ -227,6 +227,7 @@ impl Run<'_> {
         let mut handles = Vec::new();
         for index in (0..self.settings.parallelism).map(SubtaskIndex) {
             let subtask = self.subtask(index)?;
+            let waker = subtask.source.waker();
             let (commands, receive_commands) = std_mpsc::channel();
             // Sent before the thread starts, so that a bounded run does not end before it began.
             let _ = commands.send(Command::AddSplits(self.assignment(index)));
@@ -235,7 +236,7 @@ impl Run<'_> {
                 receive_commands,
                 self.events.clone(),
             )?);
-            senders.push(commands);
+            senders.push((commands, waker));
         }
         Ok((Threads(senders), handles))
     }

@@ -12,20 +12,33 @@ use crate::checkpoint::driver::{Event, OffsetCommitter, Subtasks};
 use crate::ids::{NextOffset, Split, SubtaskIndex};
 use crate::runtime::retry::{Patience, with_causes};
 use crate::runtime::subtask::Command;
-use crate::source::SplitStart;
 use crate::source::kafka::{Cluster, ClusterError};
+use crate::source::{SplitStart, Wake};
 
-/// Command channels of the subtasks' threads, by index.
-pub struct Threads(pub Vec<std_mpsc::Sender<Command>>);
+/// The subtasks' threads, by index: their command channels, and what ends their waiting for records, so
+/// that a barrier does not wait for these.
+pub struct Threads(pub Vec<(std_mpsc::Sender<Command>, Arc<dyn Wake>)>);
 
 impl Subtasks for Threads {
     fn send(&self, subtask: SubtaskIndex, command: Command) {
         // A thread that has ended has reported why; the driver reads that next.
-        let _ = self.0[subtask.0 as usize].send(command);
+        let (commands, waker) = &self.0[subtask.0 as usize];
+        let _ = commands.send(command);
+        waker.wake();
     }
 
     fn parallelism(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for (commands, waker) in self.0.drain(..) {
+            // Closed first: that is what the thread sees when it wakes.
+            drop(commands);
+            waker.wake();
+        }
     }
 }
 

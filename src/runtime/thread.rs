@@ -13,8 +13,9 @@ use crate::sink::SinkWriter;
 use crate::source::SourceReader;
 use crate::transform::Operator;
 
-/// How long a fetch may wait, and so how long a barrier may wait for an idle subtask.
-const FETCH_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a fetch may wait, and so for how long the records of a slow topic are gathered. Commands end
+/// the wait.
+const FETCH_TIMEOUT: Duration = Duration::from_millis(250);
 /// How soon a subtask that waits for memory, or for its last barrier, looks again.
 const WAIT: Duration = Duration::from_millis(10);
 

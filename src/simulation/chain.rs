@@ -19,7 +19,9 @@ use crate::sink::naming::PartName;
 use crate::sink::upload::{Command, Piece};
 use crate::sink::{ClosedFile, SinkError, SinkWriter};
 use crate::source::reread::Reread;
-use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
+use crate::source::{
+    Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart, Wake,
+};
 use crate::store::{Committable, Key, Root};
 use crate::transform::{Operator, Rows, TransformError};
 
@@ -79,6 +81,12 @@ impl RawBatch for SimBatch {
     }
 }
 
+struct NeverWaits;
+
+impl Wake for NeverWaits {
+    fn wake(&self) {}
+}
+
 impl SourceReader for SimSource {
     type Batch = SimBatch;
 
@@ -108,6 +116,10 @@ impl SourceReader for SimSource {
             reread.finish(&self.splits[self.turn])?;
         }
         Ok(SimBatch(records))
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::new(NeverWaits)
     }
 
     fn add_splits(&mut self, splits: Vec<SplitStart>) -> Result<(), SourceError> {

@@ -6,6 +6,7 @@
 pub mod kafka;
 pub mod reread;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{NextOffset, Offset, Split};
@@ -63,8 +64,11 @@ pub trait RawBatch {
 pub trait SourceReader {
     type Batch: RawBatch;
 
-    /// Waits up to `timeout` for records. An empty batch is no error and no end.
+    /// Waits up to `timeout` for records, or until it is woken. An empty batch is no error and no end.
     fn fetch(&mut self, timeout: Duration) -> Result<Self::Batch, SourceError>;
+
+    /// Ends the waiting from another thread.
+    fn waker(&self) -> Arc<dyn Wake>;
 
     /// Takes further splits in, from the given offsets.
     fn add_splits(&mut self, splits: Vec<SplitStart>) -> Result<(), SourceError>;
@@ -90,6 +94,12 @@ pub trait SourceReader {
 
     /// Whether all splits have an end and are there.
     fn at_end(&self) -> bool;
+}
+
+/// For a thread that has something to tell a reader which waits for records.
+pub trait Wake: Send + Sync {
+    /// The fetch that waits now, or else the next one, returns at once with what it has.
+    fn wake(&self);
 }
 
 /// A split, and from where to where it is to be read.

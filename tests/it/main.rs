@@ -36,6 +36,7 @@ mod metrics;
 mod monitoring;
 mod order;
 mod partitions;
+mod reader;
 mod refusals;
 mod schemas;
 mod stopping;

@@ -9,7 +9,7 @@
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rdkafka::bindings as rd;
@@ -17,27 +17,65 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::Context;
+use crate::source::Wake;
 
 pub type KafkaConsumer = BaseConsumer<Context>;
 
-/// Messages of the partitions that were forwarded here.
-pub struct MessageQueue {
-    queue: NonNull<rd::rd_kafka_queue_t>,
+struct Queue {
+    raw: NonNull<rd::rd_kafka_queue_t>,
     /// The queue must go before the client does.
     consumer: Arc<KafkaConsumer>,
 }
 
-// SAFETY: librdkafka's queues may be used from any thread; it guards them with their own locks.
-unsafe impl Send for MessageQueue {}
+// SAFETY: librdkafka's queues may be used from any thread, and from several at a time; it guards them
+// with their own locks.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: ours since it was made, and the client is alive until `consumer` is dropped after this.
+        unsafe { rd::rd_kafka_queue_destroy(self.raw.as_ptr()) }
+    }
+}
+
+/// Messages of the partitions that were forwarded here.
+pub struct MessageQueue(Arc<Queue>);
+
+/// Wakes whoever waits for messages of a queue, as long as there is that queue.
+#[derive(Default)]
+pub struct QueueWaker(Mutex<Weak<Queue>>);
+
+impl QueueWaker {
+    /// From now on it is this queue's.
+    pub fn follow(&self, queue: &MessageQueue) {
+        *self.lock() = Arc::downgrade(&queue.0);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Weak<Queue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for QueueWaker {
+    fn wake(&self) {
+        // Locked until the queue is let go again: whoever follows another one then has the last hold on
+        // this one, and its client does not end here.
+        let queue = self.lock();
+        if let Some(queue) = queue.upgrade() {
+            // SAFETY: the queue is alive; librdkafka sets its flag under the queue's own lock.
+            unsafe { rd::rd_kafka_queue_yield(queue.raw.as_ptr()) }
+        }
+    }
+}
 
 impl MessageQueue {
     pub fn new(consumer: Arc<KafkaConsumer>) -> Option<Self> {
         // SAFETY: the client is alive, the consumer is held by the result.
-        let queue = unsafe { rd::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        Some(Self {
-            queue: NonNull::new(queue)?,
-            consumer,
-        })
+        let raw = unsafe { rd::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        let raw = NonNull::new(raw)?;
+        Some(Self(Arc::new(Queue { raw, consumer })))
     }
 
     /// Messages of this partition come here from now on; to be called before it is assigned.
@@ -49,12 +87,12 @@ impl MessageQueue {
         // SAFETY: the client is alive and `topic` ends with a zero. The partition's queue is a new
         // reference, given back below; librdkafka keeps references of its own for the forwarding.
         unsafe {
-            let client = self.consumer.client().native_ptr();
+            let client = self.0.consumer.client().native_ptr();
             let partition = rd::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
             if partition.is_null() {
                 return false;
             }
-            rd::rd_kafka_queue_forward(partition, self.queue.as_ptr());
+            rd::rd_kafka_queue_forward(partition, self.0.raw.as_ptr());
             rd::rd_kafka_queue_destroy(partition);
         }
         true
@@ -68,7 +106,7 @@ impl MessageQueue {
         // SAFETY: the client is alive, `topic` ends with a zero and is copied where it is kept, and
         // both numbers are written to before the call returns, under librdkafka's own lock.
         let error = unsafe {
-            let client = self.consumer.client().native_ptr();
+            let client = self.0.consumer.client().native_ptr();
             let (low, high) = (&mut low, &mut high);
             rd::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, low, high)
         };
@@ -80,10 +118,10 @@ impl MessageQueue {
     /// Messages that wait here, events of partitions among them.
     pub fn len(&self) -> usize {
         // SAFETY: the queue is alive; librdkafka looks at its length under the queue's own lock.
-        unsafe { rd::rd_kafka_queue_length(self.queue.as_ptr()) }
+        unsafe { rd::rd_kafka_queue_length(self.0.raw.as_ptr()) }
     }
 
-    /// Up to `most` messages; fewer when `timeout` has passed.
+    /// Up to `most` messages; fewer when `timeout` has passed, or when it is woken.
     pub fn consume(&self, timeout: Duration, most: usize) -> Messages {
         let mut messages: Vec<*mut rd::rd_kafka_message_t> = vec![ptr::null_mut(); most];
         let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -91,7 +129,7 @@ impl MessageQueue {
         // fills as many as it returns. Each is ours to destroy, once.
         let count = unsafe {
             rd::rd_kafka_consume_batch_queue(
-                self.queue.as_ptr(),
+                self.0.raw.as_ptr(),
                 timeout,
                 messages.as_mut_ptr(),
                 most,
@@ -100,15 +138,8 @@ impl MessageQueue {
         messages.truncate(usize::try_from(count).unwrap_or(0));
         Messages {
             messages,
-            _consumer: self.consumer.clone(),
+            _consumer: self.0.consumer.clone(),
         }
-    }
-}
-
-impl Drop for MessageQueue {
-    fn drop(&mut self) {
-        // SAFETY: ours since `new`, and the client is alive until `consumer` is dropped after this.
-        unsafe { rd::rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
 }
 

@@ -15,13 +15,15 @@ use super::batch::KafkaBatch;
 use super::client::Client;
 use super::context::{BROKERS, Context};
 use super::liveness::{Liveness, Silence};
-use super::native::{MessageQueue, Messages};
+use super::native::{MessageQueue, Messages, QueueWaker};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
 use crate::runtime::progress::subtask::Position;
 use crate::source::reread::Reread;
-use crate::source::{Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart};
+use crate::source::{
+    Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart, Wake,
+};
 
 /// Records in a batch at the most: enough to spread what each batch costs behind this.
 const BATCH: usize = 8_192;
@@ -35,6 +37,7 @@ const SMALLEST_CALL: usize = 16;
 pub struct KafkaReader {
     settings: KafkaSettings,
     client: Client,
+    waker: Arc<QueueWaker>,
     liveness: Liveness,
     splits: Vec<Split>,
     places: HashMap<(String, i32), SplitIndex>,
@@ -84,9 +87,13 @@ impl KafkaReader {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
         let now = clock.monotonic();
+        let client = Client::new(settings, Context::new(health, clock))?;
+        let waker = Arc::new(QueueWaker::default());
+        waker.follow(&client.queue);
         Ok(Self {
             settings: settings.clone(),
-            client: Client::new(settings, Context::new(health, clock))?,
+            client,
+            waker,
             liveness: Liveness::new(now),
             splits: Vec::new(),
             places: HashMap::new(),
@@ -219,6 +226,7 @@ impl KafkaReader {
             Ok(new) => {
                 tracing::info!("trying a new kafka client");
                 new.assign(&self.positions())?;
+                self.waker.follow(&new.queue);
                 std::mem::replace(&mut self.client, new).end();
             }
             Err(error) => self.trouble(CONSUMER, &error.to_string()),
@@ -322,6 +330,10 @@ impl SourceReader for KafkaReader {
             self.recovered(batch.origins().map(|origin| origin.split));
         }
         Ok(batch)
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.waker.clone()
     }
 
     fn add_splits(&mut self, starts: Vec<SplitStart>) -> Result<(), SourceError> {

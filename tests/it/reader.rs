@@ -1,0 +1,74 @@
+//! The reader of a subtask by itself, on a real broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lineage::clock::SystemClock;
+use lineage::ids::{NextOffset, Split};
+use lineage::runtime::health::Health;
+use lineage::source::kafka::{KafkaReader, KafkaSettings};
+use lineage::source::{RawBatch, SourceReader, SplitStart};
+
+use crate::harness::{LONG, Topic, kafka, wait_for};
+
+/// One that reads the first partition, up to `until`.
+fn reader(topic: &Topic, until: Option<NextOffset>) -> KafkaReader {
+    let settings = KafkaSettings {
+        bootstrap_servers: kafka::servers(),
+        group_id: topic.name.clone(),
+        properties: BTreeMap::new(),
+        topic_ids: true,
+        queue_memory: 4 << 20,
+    };
+    let (health, clock) = (Arc::new(Health::default()), Arc::new(SystemClock::new()));
+    let mut reader = KafkaReader::new(&settings, health, clock).unwrap();
+    let start = SplitStart {
+        split: Split::new(topic.name.as_str(), 0),
+        from: NextOffset(0),
+        reread: None,
+        until,
+    };
+    reader.add_splits(vec![start]).unwrap();
+    reader
+}
+
+#[test]
+fn no_position_goes_behind_the_end_of_a_bounded_run() {
+    let topic = Topic::create(1);
+    topic.produce(150);
+    let mut reader = reader(&topic, Some(NextOffset(100)));
+    // Until nothing comes any more: the event that the partition ends at 150 is among it.
+    let (mut read, mut empty) = (0, 0);
+    while empty < 5 {
+        let batch = reader.fetch(Duration::from_millis(500)).unwrap();
+        read += batch.len();
+        empty = if batch.is_empty() { empty + 1 } else { 0 };
+    }
+    assert!(reader.at_end());
+    assert_eq!((read, reader.positions()[0].1), (100, NextOffset(100)));
+}
+
+#[test]
+fn a_fetch_that_waits_for_records_returns_what_it_has_when_it_is_woken() {
+    const FOR_EVER: Duration = Duration::from_secs(100_000);
+    let topic = Topic::create(1);
+    let mut reader = reader(&topic, None);
+    let waker = reader.waker();
+    // Before it waits as well.
+    waker.wake();
+    assert!(reader.fetch(FOR_EVER).unwrap().is_empty());
+    topic.produce(100);
+    let fetching = std::thread::spawn(move || {
+        let mut read = 0;
+        while read < 100 {
+            read += reader.fetch(FOR_EVER).unwrap().len();
+        }
+        reader
+    });
+    wait_for("records from woken fetches", LONG, || {
+        waker.wake();
+        fetching.is_finished().then_some(())
+    });
+    assert_eq!(fetching.join().unwrap().positions()[0].1, NextOffset(100));
+}
