@@ -9,9 +9,10 @@ use crate::config::settings::Paths;
 use crate::ids::{CheckpointId, Split};
 use crate::store::Root;
 use crate::store::s3::S3Access;
-use crate::verify::part::{self, Footer, PartError, Unreadable};
+use crate::verify::part::{self, Footer};
 use crate::verify::slots::{self, Listed};
 use crate::verify::tree::{Entry, Tree};
+use crate::verify::unreadable::{PartError, Unreadable};
 
 pub struct Archive {
     pub(super) slots: Listed,

@@ -28,7 +28,7 @@ mod walk;
 use crate::commit_log::CommitLogError;
 use crate::store::StoreError;
 use crate::verify::VerifyError;
-use crate::verify::part::{PartError, Unreadable};
+use crate::verify::unreadable::{PartError, Unreadable};
 pub use archive::Archive;
 pub use moment::Moment;
 pub use record::Record;

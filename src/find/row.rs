@@ -18,8 +18,8 @@ use crate::ids::{Offset, Split};
 use crate::store::Root;
 use crate::transform::enrich::{OFFSET, PARTITION};
 use crate::verify::columns;
-use crate::verify::part::{PartError, Unreadable};
 use crate::verify::tree::Tree;
+use crate::verify::unreadable::{PartError, Unreadable};
 
 /// Of the dropped output: why.
 const ERROR: &str = "error";

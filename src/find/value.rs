@@ -22,7 +22,7 @@ use crate::ids::{CheckpointId, Offset};
 use crate::store::Root;
 use crate::transform::enrich::{OFFSET, PARTITION};
 use crate::verify::columns;
-use crate::verify::part::{PartError, Unreadable};
+use crate::verify::unreadable::{PartError, Unreadable};
 
 const COLUMN: &str = "uuid";
 

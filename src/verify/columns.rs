@@ -11,8 +11,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::part::{PartError, Unreadable};
 use super::tree::{Entry, Tree};
+use super::unreadable::{PartError, Unreadable};
 
 pub async fn fetch(
     tree: &Tree,

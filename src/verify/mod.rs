@@ -27,6 +27,7 @@ mod standing;
 mod sums;
 mod text;
 pub(crate) mod tree;
+pub mod unreadable;
 
 use futures::stream::{self, StreamExt};
 
@@ -37,9 +38,9 @@ use crate::store::s3::S3Access;
 use crate::store::{Root, StoreError};
 use archive::{Archive, Visible};
 use judge::{Judge, Part};
-use part::{PartError, Unreadable};
 pub use report::Report;
 pub use selection::Selection;
+use unreadable::{PartError, Unreadable};
 
 /// Requests under way at once.
 const CONCURRENCY: usize = 32;

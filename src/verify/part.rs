@@ -14,6 +14,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::columns::{self, Chunks};
 use super::tree::{Entry, Tree};
+use super::unreadable::{PartError, Unreadable};
 use crate::ids::{Offset, Split};
 use crate::sink::footer::{self, FooterError, OffsetSets, Stated};
 use crate::source::{Origin, SplitIndex};
@@ -24,35 +25,6 @@ const TAIL: u64 = 64 * 1024;
 
 const TOPIC: &str = "kafka_topic";
 const COLUMNS: [&str; 4] = [TOPIC, "kafka_partition", "kafka_offset", "checkpoint_id"];
-
-#[derive(Debug, thiserror::Error)]
-pub enum PartError {
-    /// It could not be looked at.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-}
-
-/// What is wrong with a file that was looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// A file of somebody else: its rows are none of this archive's.
-    #[error("{0}")]
-    Foreign(String),
-    #[error("it is not a Parquet file: {0}")]
-    Damaged(#[from] ParquetError),
-    #[error(transparent)]
-    Footer(FooterError),
-    #[error("its rows are not what its footer says: {0}")]
-    Differs(String),
-}
-
-impl From<ParquetError> for PartError {
-    fn from(error: ParquetError) -> Self {
-        Unreadable::Damaged(error).into()
-    }
-}
 
 pub struct Footer {
     pub stated: Stated,
