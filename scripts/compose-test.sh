@@ -7,7 +7,8 @@
 #                                      knows, which needs no engine
 #
 # It uses the engine that runs, or as root starts one, and the official images, or else stand-ins
-# (scripts/stand-ins.sh). The ports of docker-compose.yml must be free.
+# (scripts/stand-ins.sh). There is none for Grafana: where its image cannot be pulled, Grafana is left out, and
+# the test says so. The ports of docker-compose.yml must be free.
 # shellcheck disable=SC2317 # functions that are called by their names look unreachable to it
 set -euo pipefail
 
@@ -19,8 +20,9 @@ source scripts/servers/common.sh
 # shellcheck source=scripts/servers/engine.sh
 source scripts/servers/engine.sh
 
-readonly PORTS=(8081 9000 9001 29092)
+readonly PORTS=(3000 8081 9000 9001 9090 29092)
 readonly REST=http://localhost:8081
+readonly GRAFANA=http://localhost:3000
 # How long anything may take that is waited for.
 readonly PATIENCE=180
 
@@ -28,9 +30,11 @@ readonly PATIENCE=180
 export COMPOSE_PROJECT_NAME=lineage-compose-test COMPOSE_FILE=$ROOT/docker-compose.yml
 # Long enough that the generator is there before checkpoint 5.
 export CHECKPOINT_INTERVAL=5s
-unset REST_TOKEN MINIO_ROOT_USER MINIO_ROOT_PASSWORD PARALLELISM COMPOSE_PROFILES
+unset REST_TOKEN GRAFANA_PASSWORD MINIO_ROOT_USER MINIO_ROOT_PASSWORD PARALLELISM COMPOSE_PROFILES
 
 compose() { "${COMPOSE[@]}" "$@"; }
+# with_monitoring COMMAND...: as with `--profile monitoring`.
+with_monitoring() { COMPOSE_PROFILES=monitoring "$@"; }
 
 # ---------------------------------------------------------------- without an engine
 
@@ -58,13 +62,13 @@ finish() {
     local status=$?
     trap '' INT TERM
     if ((status != 0)) && [[ -n $DIR && ${#IMAGES[@]} -gt 0 ]]; then
-        compose ps >&2 || true
-        compose logs --tail=30 >&2 || true
+        with_monitoring compose ps >&2 || true
+        with_monitoring compose logs --tail=30 >&2 || true
     fi
     if ((${#IMAGES[@]} > 0)); then
         # Who was interrupted does not wait for orderly stops.
-        compose kill >/dev/null 2>&1 || true
-        compose down --volumes --remove-orphans >/dev/null 2>&1 || true
+        with_monitoring compose kill >/dev/null 2>&1 || true
+        with_monitoring compose down --volumes --remove-orphans >/dev/null 2>&1 || true
         scripts/stand-ins.sh remove "${IMAGES[@]}" || true
     fi
     stop_engine
@@ -73,11 +77,13 @@ finish() {
     exit "$status"
 }
 
-# What the default services and the image are made of.
+images_by() { sed -n 's/^ *image: *//p' docker-compose.yml | grep -E "^($1)/"; }
+
+# What the services, but for Grafana, and the image are made of.
 needed_images() {
     {
         sed -n 's/^FROM \([^ ]*\).*/\1/p' Dockerfile
-        sed -n 's/^ *image: *//p' docker-compose.yml | grep -E '^(apache|minio)/'
+        images_by 'apache|minio|prom'
     } | sort -u
 }
 
@@ -89,7 +95,7 @@ prepare() {
     find_compose
     choose_builder
     # Left by a test that was killed.
-    compose down --volumes --remove-orphans >/dev/null 2>&1 || true
+    with_monitoring compose down --volumes --remove-orphans >/dev/null 2>&1 || true
     for port in "${PORTS[@]}"; do
         ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || fail "port $port is taken; docker-compose.yml publishes it"
     done
@@ -113,8 +119,11 @@ that() { printf '%s: %4d s  %s\n' "$PROGRAM" "$SECONDS" "$*" >&2; }
 wait_until_it() {
     local what=$1 begin=$SECONDS
     shift
-    until "$@" >/dev/null 2>&1; do
-        ((SECONDS - begin <= PATIENCE)) || fail "after $PATIENCE s it is not so: $what"
+    until "$@" >"$DIR/said" 2>&1; do
+        if ((SECONDS - begin > PATIENCE)); then
+            cat "$DIR/said" >&2
+            fail "after $PATIENCE s it is not so: $what"
+        fi
         sleep 0.5
     done
 }
@@ -355,8 +364,53 @@ begins_anew_without_volumes() {
     that "after 'down -v' it began anew, with other credentials: $ROWS records, each once"
 }
 
+prometheus() { python3 tests/compose/prometheus.py "$@"; }
+refuses_without_a_token() { [[ $(curl -sS -o "$DIR/answer" -w '%{http_code}' "$REST/metrics") == 401 ]]; }
+
+is_watched() {
+    local dashboard=monitoring/grafana/dashboards/lineage.json
+    with_monitoring compose up -d prometheus 2>/dev/null
+    wait_until_it "prometheus is healthy" with_monitoring is_healthy prometheus
+    wait_until_it "Prometheus reads the metrics of lineage" prometheus scrapes
+    wait_until_it "Prometheus has the alerts of monitoring/alerts.yml" prometheus alerts monitoring/alerts.yml
+    wait_until_it "Prometheus has ten partitions" prometheus gives 10 'lineage_partition_durable_next_offset > 0'
+    wait_until_it "each query of the dashboard gives something" prometheus dashboard "$dashboard"
+    that "Prometheus reads the metrics and all $(grep -c 'alert:' monitoring/alerts.yml) alerts; the dashboard's queries give something"
+
+    export REST_TOKEN=a-token-of-the-test
+    with_monitoring compose up -d lineage prometheus 2>/dev/null
+    wait_until_it "/metrics wants a token" refuses_without_a_token
+    wait_until_it "Prometheus reads the metrics with a token" prometheus scrapes
+    that "with a token it reads them, too"
+}
+
+asks_prometheus() {
+    curl -fsS -u admin:admin "$GRAFANA/api/datasources/proxy/uid/prometheus/api/v1/query?query=lineage_job_info" | grep lineage-input
+}
+
+# There is no stand-in for it.
+is_drawn() {
+    local image
+    image=$(images_by grafana)
+    scripts/stand-ins.sh pull "$image" || {
+        that "$image cannot be pulled: Grafana was not started"
+        return
+    }
+    with_monitoring compose up -d grafana 2>/dev/null
+    wait_until_it "grafana is healthy" with_monitoring is_healthy grafana
+    wait_until_it "Grafana has the dashboard" curl -fsS "$GRAFANA/api/dashboards/uid/lineage"
+    wait_until_it "Grafana asks Prometheus" asks_prometheus
+    that "Grafana has the dashboard, and asks Prometheus"
+}
+
+tells_when_lineage_is_gone() {
+    compose stop lineage 2>/dev/null
+    wait_until_it "LineageDown is pending" prometheus gives 1 'ALERTS{alertname="LineageDown", alertstate="pending"}'
+    that "without lineage there is an alert"
+}
+
 leaves_nothing() {
-    compose down --volumes 2>/dev/null
+    with_monitoring compose down --volumes 2>/dev/null
     nothing_is_left || fail "'down -v' left something behind"
     that "nothing is left: no container, no volume, no network"
 }
@@ -386,6 +440,9 @@ main() {
     moves_to_another_parallelism 1 '0'
     goes_on_after_down
     begins_anew_without_volumes
+    is_watched
+    is_drawn
+    tells_when_lineage_is_gone
     leaves_nothing
     that "all passed"
     # Bash reads a script as it goes, and this file may change while the test runs.

@@ -2,12 +2,13 @@
 # Images under the names of official ones, for an engine that cannot pull these.
 #
 #   scripts/stand-ins.sh make IMAGE...      pulls each image, or makes a stand-in, and says which it did
+#   scripts/stand-ins.sh pull IMAGE         pulls it, or fails: for images that no stand-in can be made of
 #   scripts/stand-ins.sh remove IMAGE...    takes those names away from stand-ins, which stay in the engine's cache
 #
-# They are made of what scripts/servers.sh has installed, this machine's Rust, and a Debian by debootstrap; the
-# recipes are in scripts/stand-ins. They have the paths, the users and the programs that the official images
-# have, as far as docker-compose.yml and Dockerfile use them, and not the same versions of all programs: MinIO
-# is the one of scripts/servers.sh. Root on Debian only.
+# They are made of what scripts/servers.sh and scripts/clients.sh install, this machine's Rust, and a Debian by
+# debootstrap; the recipes are in scripts/stand-ins. They have the paths, the users and the programs that the
+# official images have, as far as docker-compose.yml and Dockerfile use them, and not the same versions of all
+# programs: MinIO is the one of scripts/servers.sh. Root on Debian only.
 set -euo pipefail
 
 readonly PROGRAM=stand-ins
@@ -118,6 +119,19 @@ make_of_mc() {
     docker tag "$cached" "$image:$tag"
 }
 
+make_prometheus() {
+    local home cached
+    home=$("$HERE/clients.sh" prometheus "${1#v}")
+    cached=$CACHED:prometheus-$1-$(recipe_key prometheus)
+    exists "$cached" || {
+        say "making an image of Prometheus $1"
+        new_context
+        cp "$home/prometheus" "$home/promtool" "$CONTEXT"
+        build prometheus "$cached"
+    }
+    docker tag "$cached" "prom/prometheus:$1"
+}
+
 make_stand_in() {
     local tag=${1#*:}
     case $1 in
@@ -126,6 +140,7 @@ make_stand_in() {
         apache/kafka:*) make_kafka "$tag" ;;
         minio/minio:*) make_of_mc minio minio/minio "$tag" "$MINIO_HOME/minio" "$MC_HOME/mc" ;;
         minio/mc:*) make_of_mc mc minio/mc "$tag" "$MC_HOME/mc" ;;
+        prom/prometheus:*) make_prometheus "$tag" ;;
         *) fail "no recipe for $1" ;;
     esac
 }
@@ -146,19 +161,24 @@ prepare() {
     eval "$("$HERE/servers.sh" homes)"
 }
 
+pull() {
+    if exists "$1" && ! is_stand_in "$1"; then
+        say "$1: official, pulled before"
+    else
+        timeout "$PULL_SECONDS" docker pull --quiet "$1" >/dev/null 2>&1 || return
+        say "$1: official, pulled"
+    fi
+}
+
 make() {
     local image prepared=
     for image in $(base_first "$@"); do
-        if exists "$image" && ! is_stand_in "$image"; then
-            say "$image: official, pulled before"
-        elif timeout "$PULL_SECONDS" docker pull --quiet "$image" >/dev/null 2>&1; then
-            say "$image: official, pulled"
-        else
+        pull "$image" || {
             [[ -n $prepared ]] || prepare
             prepared=yes
             make_stand_in "$image"
             say "$image: a stand-in"
-        fi
+        }
     done
 }
 
@@ -175,6 +195,7 @@ main() {
     trap 'exit 143' TERM
     case "${1:-}" in
         make) make "${@:2}" ;;
+        pull) pull "${2:-}" ;;
         remove) remove "${@:2}" ;;
         *) usage ;;
     esac
