@@ -11,7 +11,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use super::KafkaSettings;
 use super::context::Context;
 use super::liveness::Answer;
-use super::native::{KafkaConsumer, MessageQueue};
+use super::native::{KafkaConsumer, MessageQueue, QueueWaker};
 use crate::ids::{NextOffset, Split};
 use crate::source::SourceError;
 
@@ -27,9 +27,14 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(settings: &KafkaSettings, context: Context) -> Result<Self, KafkaError> {
+    /// `waker` is its queue's from now on.
+    pub fn new(
+        settings: &KafkaSettings,
+        context: Context,
+        waker: Arc<QueueWaker>,
+    ) -> Result<Self, KafkaError> {
         let consumer = settings.client(context)?;
-        let queue = MessageQueue::new(consumer.clone()).ok_or_else(|| {
+        let queue = MessageQueue::new(consumer.clone(), waker).ok_or_else(|| {
             KafkaError::ClientCreation("librdkafka gave no queue for messages".into())
         })?;
         let wait = settings.properties.get(FETCH_WAIT);

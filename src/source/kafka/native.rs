@@ -40,19 +40,11 @@ impl Drop for Queue {
     }
 }
 
-/// Messages of the partitions that were forwarded here.
-pub struct MessageQueue(Arc<Queue>);
-
 /// Wakes whoever waits for messages of a queue, as long as there is that queue.
 #[derive(Default)]
 pub struct QueueWaker(Mutex<Weak<Queue>>);
 
 impl QueueWaker {
-    /// From now on it is this queue's.
-    pub fn follow(&self, queue: &MessageQueue) {
-        *self.lock() = Arc::downgrade(&queue.0);
-    }
-
     fn lock(&self) -> MutexGuard<'_, Weak<Queue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,8 +52,6 @@ impl QueueWaker {
 
 impl Wake for QueueWaker {
     fn wake(&self) {
-        // Locked until the queue is let go again: whoever follows another one then has the last hold on
-        // this one, and its client does not end here.
         let queue = self.lock();
         if let Some(queue) = queue.upgrade() {
             // SAFETY: the queue is alive; librdkafka sets its flag under the queue's own lock.
@@ -70,12 +60,32 @@ impl Wake for QueueWaker {
     }
 }
 
+/// Messages of the partitions that were forwarded here.
+pub struct MessageQueue {
+    queue: Arc<Queue>,
+    waker: Arc<QueueWaker>,
+}
+
+impl Drop for MessageQueue {
+    /// Waits for a call of the waker, which would else be the last to hold the queue, and so have to end
+    /// the client, which takes its time.
+    fn drop(&mut self) {
+        let mut woken = self.waker.lock();
+        if Weak::ptr_eq(&woken, &Arc::downgrade(&self.queue)) {
+            *woken = Weak::new();
+        }
+    }
+}
+
 impl MessageQueue {
-    pub fn new(consumer: Arc<KafkaConsumer>) -> Option<Self> {
+    /// `waker` is this queue's from now on.
+    pub fn new(consumer: Arc<KafkaConsumer>, waker: Arc<QueueWaker>) -> Option<Self> {
         // SAFETY: the client is alive, the consumer is held by the result.
         let raw = unsafe { rd::rd_kafka_queue_new(consumer.client().native_ptr()) };
         let raw = NonNull::new(raw)?;
-        Some(Self(Arc::new(Queue { raw, consumer })))
+        let queue = Arc::new(Queue { raw, consumer });
+        *waker.lock() = Arc::downgrade(&queue);
+        Some(Self { queue, waker })
     }
 
     /// Messages of this partition come here from now on; to be called before it is assigned.
@@ -87,12 +97,12 @@ impl MessageQueue {
         // SAFETY: the client is alive and `topic` ends with a zero. The partition's queue is a new
         // reference, given back below; librdkafka keeps references of its own for the forwarding.
         unsafe {
-            let client = self.0.consumer.client().native_ptr();
+            let client = self.queue.consumer.client().native_ptr();
             let partition = rd::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
             if partition.is_null() {
                 return false;
             }
-            rd::rd_kafka_queue_forward(partition, self.0.raw.as_ptr());
+            rd::rd_kafka_queue_forward(partition, self.queue.raw.as_ptr());
             rd::rd_kafka_queue_destroy(partition);
         }
         true
@@ -106,7 +116,7 @@ impl MessageQueue {
         // SAFETY: the client is alive, `topic` ends with a zero and is copied where it is kept, and
         // both numbers are written to before the call returns, under librdkafka's own lock.
         let error = unsafe {
-            let client = self.0.consumer.client().native_ptr();
+            let client = self.queue.consumer.client().native_ptr();
             let (low, high) = (&mut low, &mut high);
             rd::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, low, high)
         };
@@ -118,7 +128,7 @@ impl MessageQueue {
     /// Messages that wait here, events of partitions among them.
     pub fn len(&self) -> usize {
         // SAFETY: the queue is alive; librdkafka looks at its length under the queue's own lock.
-        unsafe { rd::rd_kafka_queue_length(self.0.raw.as_ptr()) }
+        unsafe { rd::rd_kafka_queue_length(self.queue.raw.as_ptr()) }
     }
 
     /// Up to `most` messages; fewer when `timeout` has passed, or when it is woken.
@@ -129,7 +139,7 @@ impl MessageQueue {
         // fills as many as it returns. Each is ours to destroy, once.
         let count = unsafe {
             rd::rd_kafka_consume_batch_queue(
-                self.0.raw.as_ptr(),
+                self.queue.raw.as_ptr(),
                 timeout,
                 messages.as_mut_ptr(),
                 most,
@@ -138,7 +148,7 @@ impl MessageQueue {
         messages.truncate(usize::try_from(count).unwrap_or(0));
         Messages {
             messages,
-            _consumer: self.0.consumer.clone(),
+            _consumer: self.queue.consumer.clone(),
         }
     }
 }

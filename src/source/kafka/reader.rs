@@ -87,12 +87,10 @@ impl KafkaReader {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
         let now = clock.monotonic();
-        let client = Client::new(settings, Context::new(health, clock))?;
         let waker = Arc::new(QueueWaker::default());
-        waker.follow(&client.queue);
         Ok(Self {
             settings: settings.clone(),
-            client,
+            client: Client::new(settings, Context::new(health, clock), waker.clone())?,
             waker,
             liveness: Liveness::new(now),
             splits: Vec::new(),
@@ -222,11 +220,11 @@ impl KafkaReader {
     /// Goes on with a new client, from the positions of the old one.
     fn renew(&mut self, now: Duration) -> Result<(), SourceError> {
         self.liveness.renewed(now);
-        match Client::new(&self.settings, self.client.context().again()) {
+        let context = self.client.context().again();
+        match Client::new(&self.settings, context, self.waker.clone()) {
             Ok(new) => {
                 tracing::info!("trying a new kafka client");
                 new.assign(&self.positions())?;
-                self.waker.follow(&new.queue);
                 std::mem::replace(&mut self.client, new).end();
             }
             Err(error) => self.trouble(CONSUMER, &error.to_string()),
