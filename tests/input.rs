@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn settings_need_no_more_than_their_text(text in "\\PC{0,200}|[0-9]{1,40}[a-zA-Z]{0,4}", place in 0..6usize) {
+    fn settings_need_no_more_than_their_text(text in "\\PC{0,200}|[0-9]{1,40}[a-zA-Z]{0,4}", place in 0..7usize) {
         let name = [
             "checkpoint-interval",
             "parallelism",
@@ -127,6 +127,7 @@ proptest! {
             "output-path",
             "kafka-property",
             "avro-schema",
+            "avro-format",
         ][place];
         let flag = format!("--{name}={text}");
         let cli = Cli::try_parse_from(["lineage", "run", &flag]);

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use super::bound::{self, Bound};
 use super::location::Location;
 use crate::sink::parquet::Compression;
+use crate::transform::framing::AvroFormat;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
 
 #[derive(Debug, Parser)]
@@ -104,6 +105,10 @@ pub struct RunArgs {
     /// File with the Avro schema of the records [default: com.lineage.InputEvent]
     #[arg(long, env = "AVRO_SCHEMA")]
     pub avro_schema: Option<PathBuf>,
+
+    /// What stands around the Avro datum in a record's value
+    #[arg(long, env = "AVRO_FORMAT", value_enum, default_value = "raw")]
+    pub avro_format: AvroFormat,
 
     /// A file that reaches this size is closed before its checkpoint
     #[arg(long, env = "MAX_FILE_SIZE", default_value = "128MiB", value_parser = parse_size)]

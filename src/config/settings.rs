@@ -17,6 +17,7 @@ use crate::sink::parquet::Compression;
 use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::{InputSchema, SchemaError};
+use crate::transform::framing::AvroFormat;
 
 const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
 
@@ -129,7 +130,7 @@ impl TryFrom<RunArgs> for Settings {
             },
             stop_timeout: args.stop_timeout,
             parallelism: args.parallelism,
-            schema: schema(args.avro_schema)?,
+            schema: schema(args.avro_schema, args.avro_format)?,
             max_file_size: args.max_file_size,
             compression: args.parquet_compression,
             file_memory: args.memory_budget - queues,
@@ -277,7 +278,7 @@ fn properties(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, 
     Ok(properties)
 }
 
-fn schema(path: Option<PathBuf>) -> Result<InputSchema, SettingsError> {
+fn schema(path: Option<PathBuf>, format: AvroFormat) -> Result<InputSchema, SettingsError> {
     let (path, text) = match path {
         None => (
             PathBuf::from("avro/input_event.avsc"),
@@ -288,7 +289,9 @@ fn schema(path: Option<PathBuf>) -> Result<InputSchema, SettingsError> {
             Err(source) => return Err(SettingsError::SchemaFile { path, source }),
         },
     };
-    InputSchema::parse(&text).map_err(|source| SettingsError::Schema { path, source })
+    InputSchema::parse(&text)
+        .and_then(|schema| schema.framed(format))
+        .map_err(|source| SettingsError::Schema { path, source })
 }
 
 #[cfg(test)]

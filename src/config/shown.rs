@@ -62,6 +62,7 @@ impl Settings {
             ("STOP_TIMEOUT", time(self.stop_timeout)),
             ("PARALLELISM", self.parallelism.to_string()),
             ("AVRO_SCHEMA", self.schema.name().to_owned()),
+            ("AVRO_FORMAT", self.schema.framing().to_string()),
             ("MAX_FILE_SIZE", size(self.max_file_size)),
             (
                 "PARQUET_COMPRESSION",

@@ -6,6 +6,7 @@ use arrow_schema::{ArrowError, DataType, SchemaRef};
 use serde_json::Value;
 
 use super::enrich;
+use super::framing::{AvroFormat, Framing};
 use crate::digest::sha256_hex;
 
 /// Records in one decoded batch at the most; more than any source hands over at once.
@@ -34,6 +35,7 @@ pub struct InputSchema {
     name: String,
     json: String,
     arrow: SchemaRef,
+    framing: Framing,
 }
 
 impl InputSchema {
@@ -60,7 +62,21 @@ impl InputSchema {
             check_parquet(field.data_type())
                 .map_err(|reason| unmappable(Some(field.name()), reason))?;
         }
-        Ok(Self { name, json, arrow })
+        Ok(Self {
+            name,
+            json,
+            arrow,
+            framing: Framing::Raw,
+        })
+    }
+
+    /// The same in values of this format; raw ones unless it is said.
+    ///
+    /// # Errors
+    /// If the schema has no fingerprint, and the format needs it.
+    pub fn framed(self, format: AvroFormat) -> Result<Self, SchemaError> {
+        let framing = Framing::new(format, &self.json)?;
+        Ok(Self { framing, ..self })
     }
 
     /// Of the record, with its namespace.
@@ -75,6 +91,10 @@ impl InputSchema {
     /// SHA-256 of the schema without its white space; part of what the job is.
     pub fn sha256(&self) -> String {
         sha256_hex(&self.json)
+    }
+
+    pub fn framing(&self) -> Framing {
+        self.framing
     }
 
     pub(super) fn decoder(&self) -> Result<Decoder, ArrowError> {

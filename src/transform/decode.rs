@@ -1,4 +1,4 @@
-//! Avro datums to Arrow columns.
+//! Avro datums, taken out of their frames, to Arrow columns.
 //!
 //! The decoder works on a whole batch. It is not atomic for each record, so when a record turns out
 //! to be bad, the good ones before it are decoded once more without it: every record is decoded
@@ -42,15 +42,18 @@ impl AvroDecoder {
         let mut bad = Vec::new();
         // Good records that are in the decoder and not flushed: `good[open..]`.
         let mut open = 0;
+        let framing = self.schema.framing();
         for place in 0..batch.len() {
-            let reason = match batch.record(place).value {
+            let value = batch.record(place).value;
+            let reason = match value.map(|value| framing.datum(value)) {
                 None => "null: a record without a value (tombstone)".to_owned(),
                 // Known before the decoder takes it in, so nothing has to be decoded again.
-                Some([]) if !self.schema.arrow().fields().is_empty() => {
-                    "empty: a value of 0 bytes".to_owned()
+                Some(Err(reason)) => reason,
+                Some(Ok([])) if !self.schema.arrow().fields().is_empty() => {
+                    "empty: a datum of 0 bytes".to_owned()
                 }
-                Some(value) => match self.decoder.decode(value) {
-                    Ok(consumed) if consumed == value.len() => {
+                Some(Ok(datum)) => match self.decoder.decode(datum) {
+                    Ok(consumed) if consumed == datum.len() => {
                         good.push(place);
                         continue;
                     }
@@ -61,7 +64,7 @@ impl AvroDecoder {
                         match result {
                             Ok(consumed) => format!(
                                 "trailing bytes: the record ends after {consumed} of {} bytes",
-                                value.len()
+                                datum.len()
                             ),
                             Err(e) => format!("not a record of the schema: {e}"),
                         }
@@ -99,9 +102,12 @@ impl AvroDecoder {
         chunks: &mut Vec<RecordBatch>,
         bad: &mut Vec<(usize, String)>,
     ) -> Result<(), ArrowError> {
+        let framing = self.schema.framing();
         for &place in places {
             let value = batch.record(place).value.unwrap_or_default();
-            self.decoder.decode(value).map_err(ArrowError::from)?;
+            // They were found to be in their frames before.
+            let datum = framing.datum(value).unwrap_or_default();
+            self.decoder.decode(datum).map_err(ArrowError::from)?;
         }
         let error = match self.decoder.flush() {
             Ok(rows) => {

@@ -1,12 +1,13 @@
 //! What is done to records between source and sink, on Arrow batches.
 //!
-//! The lineage job decodes Avro ([`decode`]), adds the lineage columns ([`enrich`]) and makes rows
+//! The lineage job takes Avro out of its frame ([`framing`]), decodes it ([`decode`]), adds the lineage columns ([`enrich`]) and makes rows
 //! of what could not be decoded ([`dropped`]). Every record of a batch comes out exactly once.
 
 pub mod avro_schema;
 pub mod decode;
 pub mod dropped;
 pub mod enrich;
+pub mod framing;
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
 use crate::harness::read_back::{Past, assert_consistent, assert_exact, python, report};
-use crate::harness::records::{avro_bytes, avro_long};
+use crate::harness::records::{avro_bytes, avro_long, encode};
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 
 const SCHEMA: &str = r#"{
@@ -107,6 +107,67 @@ json.dump(sorted(rows, key=lambda row: row["kafka_offset"]), sys.stdout, default
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
     let expected: Vec<_> = (0..5).map(row).collect();
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn single_object_encoded_records_are_archived_and_others_dropped_with_their_reason() {
+    // CRC-64-AVRO of the default schema.
+    const HEADER: [u8; 10] = [0xc3, 0x01, 0xa6, 0xb5, 0xc9, 0x54, 0xf4, 0xa4, 0xf0, 0x47];
+    for storage in [Storage::Local, Storage::S3] {
+        let (archive, topic) = (Archive::new(storage), Topic::create(1));
+        let framed = |number| [&HEADER[..], &encode(0, number)].concat();
+        let mut of_another_schema = framed(3);
+        of_another_schema[9] ^= 1;
+        let values = [
+            framed(0),
+            framed(1),
+            // Without its frame, with half of it, and with nothing in it.
+            encode(0, 2),
+            HEADER[..7].to_vec(),
+            HEADER.to_vec(),
+            of_another_schema,
+            framed(4),
+        ];
+        topic.produce_raw(0, values.iter().map(|value| Some(value.as_slice())));
+        Lineage::run(
+            &archive,
+            &topic,
+            &["--bounded", "--avro-format", "single-object"],
+        );
+
+        let report = report(&archive, &topic);
+        assert_consistent(&report, Past::Calm);
+        assert_eq!(
+            (&report["output_rows"], &report["dropped_rows"]),
+            (&3.into(), &4.into())
+        );
+        let script = r#"
+import glob, json, sys
+import pyarrow.parquet as pq
+def rows(folder):
+    files = glob.glob(folder + "/**/*.parquet", recursive=True)
+    return sorted((row["kafka_offset"], row) for path in files for row in pq.ParquetFile(path).read().to_pylist())
+output, dropped = rows(sys.argv[1]), rows(sys.argv[2])
+json.dump([[offset for offset, _ in output], [[offset, row["error"].split(":")[0]] for offset, row in dropped]], sys.stdout)
+"#;
+        let folders = [Root::Output, Root::Dropped].map(|root| archive.mirror(root));
+        let folders = folders.each_ref().map(|folder| folder.to_str().unwrap());
+        let told = python(&["-c", script, folders[0], folders[1]], "");
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let without = "not single-object encoded";
+        assert_eq!(
+            told,
+            json!([
+                [0, 1, 6],
+                [
+                    [2, without],
+                    [3, without],
+                    [4, "empty"],
+                    [5, "another schema"]
+                ]
+            ])
+        );
+    }
 }
 
 #[test]

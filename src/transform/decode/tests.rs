@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::DEFAULT_SCHEMA;
 use crate::source::tests::VecBatch;
+use crate::transform::framing::AvroFormat;
 
 /// The Avro form of an event, written by hand: what the decoder is held against.
 fn event(uuid: &str, timestamp: i64) -> Vec<u8> {
@@ -45,6 +46,44 @@ fn good_records_become_columns() {
     let times = rows.column(1).as_primitive::<TimestampMillisecondType>();
     assert_eq!(times.values(), &[1, -2]);
     assert!(decoded.bad.is_empty());
+}
+
+#[test]
+fn records_come_out_of_their_frames_also_when_a_bad_one_is_among_them() {
+    // CRC-64-AVRO of the schema.
+    const HEADER: [u8; 10] = [0xc3, 0x01, 0xa6, 0xb5, 0xc9, 0x54, 0xf4, 0xa4, 0xf0, 0x47];
+    let framed = |datum: Vec<u8>| Some([&HEADER[..], &datum].concat());
+    let schema = InputSchema::parse(DEFAULT_SCHEMA).unwrap();
+    let schema = schema.framed(AvroFormat::SingleObject).unwrap();
+    let mut decoder = AvroDecoder::new(&schema).unwrap();
+    let mut no_text = event("xx", 1);
+    no_text[1] = 0xff;
+    let batch = VecBatch::new([
+        framed(event("a", 1)),
+        framed(no_text),
+        framed(event("b", 1)[..2].to_vec()),
+        Some(event("c", 1)),
+        framed(Vec::new()),
+        framed(event("d", 1)),
+        None,
+    ]);
+    let decoded = decoder.decode(&batch).unwrap();
+    assert_eq!(uuids(&decoded), ["a", "d"]);
+    assert_eq!(decoded.good, [0, 5]);
+    let reasons = decoded
+        .bad
+        .iter()
+        .map(|(place, why)| (*place, why.split(':').next().unwrap()));
+    assert_eq!(
+        reasons.collect::<Vec<_>>(),
+        [
+            (1, "not a value of the schema"),
+            (2, "not a record of the schema"),
+            (3, "not single-object encoded"),
+            (4, "empty"),
+            (6, "null")
+        ]
+    );
 }
 
 #[test]

@@ -1,0 +1,128 @@
+//! What stands around an Avro datum in a record's value.
+
+use std::fmt;
+
+use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SINGLE_OBJECT_MAGIC};
+use arrow_schema::ArrowError;
+
+/// How the records of the topic are framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AvroFormat {
+    /// The datum alone
+    Raw,
+    /// Avro's single-object encoding: a marker and the fingerprint of the writer's schema come first
+    SingleObject,
+}
+
+/// Two bytes that mark it and eight of the fingerprint, the least significant one first: Avro
+/// specification, "Single-object encoding".
+const HEADER: usize = SINGLE_OBJECT_MAGIC.len() + size_of::<u64>();
+
+/// What the frame of each value must be.
+#[derive(Debug, Clone, Copy)]
+pub enum Framing {
+    Raw,
+    SingleObject {
+        /// CRC-64-AVRO of the schema's canonical form.
+        fingerprint: u64,
+    },
+}
+
+impl Framing {
+    /// For records that are written with the schema in `json`.
+    ///
+    /// # Errors
+    /// If the schema has no canonical form.
+    pub fn new(format: AvroFormat, json: &str) -> Result<Self, ArrowError> {
+        match format {
+            AvroFormat::Raw => Ok(Self::Raw),
+            AvroFormat::SingleObject => {
+                let schema = AvroSchema::new(json.to_owned());
+                match schema.fingerprint(FingerprintAlgorithm::Rabin)? {
+                    Fingerprint::Rabin(fingerprint) => Ok(Self::SingleObject { fingerprint }),
+                    other => Err(ArrowError::SchemaError(format!(
+                        "asked for its CRC-64-AVRO, the answer is {other:?}"
+                    ))),
+                }
+            }
+        }
+    }
+
+    /// The datum in a value, or why there is none that can be decoded.
+    pub fn datum<'v>(&self, value: &'v [u8]) -> Result<&'v [u8], String> {
+        let Self::SingleObject { fingerprint } = self else {
+            return Ok(value);
+        };
+        let datum = value
+            .strip_prefix(&SINGLE_OBJECT_MAGIC)
+            .and_then(|framed| framed.split_first_chunk());
+        let Some((found, datum)) = datum else {
+            return Err(format!(
+                "not single-object encoded: it does not begin with C3 01 and the {} bytes of a \
+                 fingerprint",
+                HEADER - SINGLE_OBJECT_MAGIC.len()
+            ));
+        };
+        let found = u64::from_le_bytes(*found);
+        if found != *fingerprint {
+            return Err(format!(
+                "another schema: its fingerprint is {found:016x}, that of AVRO_SCHEMA \
+                 {fingerprint:016x}"
+            ));
+        }
+        Ok(datum)
+    }
+}
+
+impl fmt::Display for Framing {
+    /// As the setting has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::SingleObject { .. } => "single-object",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fingerprint(json: &str) -> u64 {
+        match Framing::new(AvroFormat::SingleObject, json).unwrap() {
+            Framing::SingleObject { fingerprint } => fingerprint,
+            Framing::Raw => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_those_of_the_specification() {
+        // Two of its own examples, and one reckoned by its algorithm from the canonical form.
+        assert_eq!(fingerprint(r#""null""#), 0x63dd_24e7_cc25_8f8a);
+        assert_eq!(fingerprint(r#""int""#), 0x7275_d51a_3f39_5c8f);
+        assert_eq!(
+            fingerprint(crate::config::DEFAULT_SCHEMA),
+            0x47f0_a4f4_54c9_b5a6
+        );
+    }
+
+    #[test]
+    fn a_datum_comes_out_of_its_frame_and_what_has_another_frame_has_its_reason() {
+        let framing = Framing::SingleObject { fingerprint: 1 };
+        let header = [0xc3, 1, 1, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(
+            framing.datum(&[&header[..], b"abc"].concat()),
+            Ok(&b"abc"[..])
+        );
+        assert_eq!(framing.datum(&header), Ok(&[][..]));
+        for cut in 0..header.len() {
+            let why = framing.datum(&header[..cut]).unwrap_err();
+            assert!(why.starts_with("not single-object encoded"), "{cut}: {why}");
+        }
+        let mut other = header;
+        other[9] = 2;
+        let why = framing.datum(&other).unwrap_err();
+        assert!(why.contains("0200000000000001"), "{why}");
+        assert_eq!(Framing::Raw.datum(&header), Ok(&header[..]));
+    }
+}
