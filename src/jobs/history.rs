@@ -1,5 +1,5 @@
 //! What stays of a job's starts, and of how their checkpoints went, when their processes are gone:
-//! `history/generation-000007.json` below the checkpoint log, one small object for each generation.
+//! `history/generation-000007.json` below the checkpoint log, one object for each generation.
 //!
 //! For people only, and no part of the protocol: nothing reads it to decide anything, and a failure to
 //! write it is tried again with the next write and harms nobody. A start that was refused before it
@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::view::{CheckpointView, ExceptionView, StartView};
 use crate::ids::{Generation, JobId};
+use crate::runtime::progress::checkpoints::REMEMBERED;
 use crate::runtime::retry::with_causes;
 use crate::store::{Key, Objects, StoreError};
 
@@ -42,7 +43,7 @@ struct Record {
     ended: Option<String>,
     exceptions: Vec<Exception>,
     /// Its newest complete ones, the newest first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "those_that_are_known")]
     checkpoints: Vec<CheckpointView>,
 }
 
@@ -85,7 +86,7 @@ impl History {
         };
         let before = std::mem::replace(&mut state.current, current);
         if let Some(record) = before.record() {
-            state.past.insert(record.generation, record);
+            state.remember(record);
         }
     }
 
@@ -128,11 +129,14 @@ impl History {
     /// Complete checkpoints of all starts of a job, as far as they are known, the newest first.
     pub fn checkpoints(&self, job: &JobId) -> Vec<CheckpointView> {
         let state = self.lock();
-        let current = state.current.record();
-        let past = state.past.values().rev().cloned();
-        let of_the_job = current.into_iter().chain(past);
-        let of_the_job = of_the_job.filter(|record| record.job.as_ref() == Some(job));
-        of_the_job.flat_map(|record| record.checkpoints).collect()
+        let current = (&state.current.job, &state.current.checkpoints);
+        let past = state.past.values().rev();
+        let all = [current]
+            .into_iter()
+            .chain(past.map(|r| (&r.job, &r.checkpoints)));
+        let of_the_job = all.filter(|(of, _)| of.as_ref() == Some(job));
+        let checkpoints = of_the_job.flat_map(|(_, checkpoints)| checkpoints);
+        checkpoints.take(REMEMBERED).cloned().collect()
     }
 
     pub fn ended(&self, at: i64, how: String) {
@@ -157,14 +161,16 @@ impl History {
             let past = read(&*objects).await?;
             let mut state = self.lock();
             for record in past {
-                state.past.entry(record.generation).or_insert(record);
+                if !state.past.contains_key(&record.generation) {
+                    state.remember(record);
+                }
             }
             state.was_read = true;
         }
         let Some(record) = self.lock().take_over() else {
             return Ok(());
         };
-        let body = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        let body = serde_json::to_vec(&record).unwrap_or_default();
         objects
             .put(&key(record.generation), Bytes::from(body))
             .await
@@ -173,16 +179,24 @@ impl History {
     /// Starts, the newest first.
     pub fn starts(&self) -> Vec<StartView> {
         let state = self.lock();
-        let current = state.current.record();
-        let past = state.past.values().rev().cloned();
-        let all = current.into_iter().chain(past).take(READ);
-        all.map(|record| StartView {
-            generation: record.generation,
-            started_at: record.started_at,
-            ended_at: record.ended_at,
-            ended: record.ended,
-        })
-        .collect()
+        let current = &state.current;
+        let view = |generation, started_at, ended_at, ended: &Option<String>| StartView {
+            generation,
+            started_at,
+            ended_at,
+            ended: ended.clone(),
+        };
+        let past = state.past.values().rev();
+        let past = past.map(|r| view(r.generation, r.started_at, r.ended_at, &r.ended));
+        let current = current.generation.map(|generation| {
+            view(
+                generation,
+                current.started_at,
+                current.ended_at,
+                &current.ended,
+            )
+        });
+        current.into_iter().chain(past).take(READ).collect()
     }
 
     /// Exceptions of all starts, the newest first.
@@ -213,6 +227,14 @@ impl History {
 }
 
 impl State {
+    /// No more than is shown.
+    fn remember(&mut self, record: Record) {
+        self.past.insert(record.generation, record);
+        while self.past.len() > READ {
+            self.past.pop_first();
+        }
+    }
+
     /// The record to be written. A start that has failed on the way to the same generation gives its
     /// exceptions to it.
     fn take_over(&mut self) -> Option<Record> {
@@ -239,6 +261,15 @@ impl Current {
             checkpoints: self.checkpoints.clone(),
         })
     }
+}
+
+/// Passes over what another version has written otherwise: the rest of the record is still good.
+fn those_that_are_known<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<CheckpointView>, D::Error> {
+    let all = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    let known = all.into_iter().map(serde_json::from_value);
+    Ok(known.filter_map(Result::ok).collect())
 }
 
 fn key(generation: Generation) -> Key {
@@ -326,9 +357,20 @@ mod tests {
         }
         let next = history(&folder);
         next.write().await;
-        let found: Vec<_> = next.checkpoints(&job).into_iter().map(|c| c.id.0).collect();
-        assert_eq!(found, [20, 10]);
+        let ids = |history: &History| -> Vec<_> {
+            let found = history.checkpoints(&job).into_iter();
+            found.map(|c| c.id.0).collect()
+        };
+        assert_eq!(ids(&next), [20, 10]);
         assert!(next.checkpoints(&JobId::random()).is_empty());
+
+        // Of another version, with a field that is not known as such.
+        let file = folder.path().join("history/generation-000002.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("COMPLETED", "PONDERED")).unwrap();
+        let next = history(&folder);
+        next.write().await;
+        assert_eq!((ids(&next), next.starts().len()), (vec![10], 2));
     }
 
     fn checkpoint(generation: Generation) -> CheckpointView {

@@ -133,3 +133,38 @@ fn new_splits(
     });
     starts.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, TryRecvError};
+
+    use super::*;
+
+    /// What a thread finds when it is woken.
+    struct Thread {
+        commands: Mutex<Receiver<Command>>,
+        found: Mutex<Vec<Result<(), TryRecvError>>>,
+    }
+
+    impl Wake for Thread {
+        fn wake(&self) {
+            let command = self.commands.lock().unwrap().try_recv();
+            self.found.lock().unwrap().push(command.map(drop));
+        }
+    }
+
+    #[test]
+    fn a_thread_is_woken_when_its_command_is_there_and_when_no_more_will_come() {
+        let (commands, receive) = std_mpsc::channel();
+        let thread = Arc::new(Thread {
+            commands: Mutex::new(receive),
+            found: Mutex::default(),
+        });
+        let threads = Threads(vec![(commands, thread.clone())]);
+        threads.send(SubtaskIndex(0), Command::AddSplits(Vec::new()));
+        drop(threads);
+        let found = thread.found.lock().unwrap();
+        assert_eq!(*found, [Ok(()), Err(TryRecvError::Disconnected)]);
+    }
+}

@@ -45,7 +45,7 @@ use crate::runtime::progress::Progress;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::store::Stores;
 
-/// A store that hangs must not hold up the end of the process for its last line of history.
+/// A store that hangs must not hold up the end of the process for its history.
 const LAST_WORD: Duration = Duration::from_secs(3);
 
 pub struct Supervisor {
@@ -270,20 +270,27 @@ impl Supervisor {
             }
         };
         let now = self.now();
-        {
+        let run = {
             let mut state = self.lock();
-            self.note_checkpoints(&state);
+            self.note_checkpoints(&state, &state.live);
             state.ended_at = Some(now);
             self.enter(&mut state, job);
-        }
+            // From here on it may be resumed, and another run be the live one.
+            state.live.clone()
+        };
         if end.is_ok() {
             tracing::info!(how, "the job has ended");
         }
         if let (Err(error), Some(concern)) = (end, failed) {
             self.history.exception(now, concern, with_causes(error));
         }
-        self.live().ended.send_replace(Some(how.clone()));
+        run.ended.send_replace(Some(how.clone()));
         self.history.ended(now, how);
+        self.write_history().await;
+    }
+
+    /// Where somebody waits for it.
+    async fn write_history(&self) {
         let _ = tokio::time::timeout(LAST_WORD, self.history.write()).await;
     }
 

@@ -191,6 +191,7 @@ pub enum CheckpointState {
     Completed,
 }
 
+/// Also as the history keeps it: a field that is added needs a default.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckpointView {
     pub id: CheckpointId,
@@ -199,7 +200,7 @@ pub struct CheckpointView {
     pub is_savepoint: bool,
     /// Past its timeout.
     pub late: bool,
-    /// When its barrier was sent; of an earlier start that was killed, only the end may be known.
+    /// When its barrier was sent; not known of one that only its slot tells of.
     pub triggered_at: Option<i64>,
     pub completed_at: Option<i64>,
     pub phases: Option<PhasesView>,

@@ -92,7 +92,7 @@ fn amid_a_file_of_several_parts(storage: Storage) {
     for point in OF_A_LARGE_FILE {
         eprintln!("dying at {point}");
         let archive = Archive::new(storage);
-        let flags = ["--bounded", "--checkpoint-interval", "10s"];
+        let flags = ["--bounded", "--checkpoint-interval", "1h"];
         let settings = [("LINEAGE_DIE_AT", point)];
         Lineage::start_with(&archive, &topic, &flags, &settings).dies();
         Lineage::run(&archive, &topic, &flags);

@@ -62,6 +62,7 @@ fn why_a_start_was_refused_is_in_the_history_of_the_next() {
     let ends: Vec<_> = view.starts.iter().map(|s| s.ended.as_deref()).collect();
     assert_eq!(ends, [None, Some("finished")]);
     assert_eq!(archive.slot_ids().len(), slots.len() + 1);
+    job.wait_until_consumed(50);
     job.terminate().unwrap();
     assert_eq!(report(&archive, &topic)["output_rows"], 150);
 }
@@ -159,6 +160,8 @@ fn how_checkpoints_went_is_written_while_the_job_runs() {
     job.checkpoint();
     let history = "history/generation-000001.json";
     wait_for("checkpoint in the history", LONG, || {
+        let keys = archive.keys(Root::Checkpoints);
+        keys.contains(&history.to_owned()).then_some(())?;
         let written = archive.get(Root::Checkpoints, history);
         let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
         let newest = &written["checkpoints"][0];

@@ -52,16 +52,26 @@ fn no_position_goes_behind_the_end_of_a_bounded_run() {
 #[test]
 fn a_fetch_that_waits_for_records_returns_what_it_has_when_it_is_woken() {
     const FOR_EVER: Duration = Duration::from_secs(100_000);
+    // Fewer than one call takes: it goes on waiting for more.
+    const RECORDS: usize = 5;
     let topic = Topic::create(1);
     let mut reader = reader(&topic, None);
     let waker = reader.waker();
     // Before it waits as well.
     waker.wake();
-    assert!(reader.fetch(FOR_EVER).unwrap().is_empty());
-    topic.produce(100);
+    let fetching = std::thread::spawn(move || {
+        assert!(reader.fetch(FOR_EVER).unwrap().is_empty());
+        reader
+    });
+    wait_for("end of a fetch", LONG, || {
+        fetching.is_finished().then_some(())
+    });
+    let mut reader = fetching.join().unwrap();
+
+    topic.produce(RECORDS);
     let fetching = std::thread::spawn(move || {
         let mut read = 0;
-        while read < 100 {
+        while read < RECORDS {
             read += reader.fetch(FOR_EVER).unwrap().len();
         }
         reader
@@ -70,5 +80,6 @@ fn a_fetch_that_waits_for_records_returns_what_it_has_when_it_is_woken() {
         waker.wake();
         fetching.is_finished().then_some(())
     });
-    assert_eq!(fetching.join().unwrap().positions()[0].1, NextOffset(100));
+    let positions = fetching.join().unwrap().positions();
+    assert_eq!(positions[0].1, NextOffset(RECORDS as i64));
 }

@@ -2,7 +2,7 @@
 //! for each checkpoint.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -102,7 +102,7 @@ impl Screen {
             Some((id, at)) if id == last.id => at,
             _ => {
                 self.last.set(Some((last.id, Instant::now())));
-                if self.lines.is_hidden() {
+                if self.is_read_as_text() {
                     read = out::print(&format!(
                         "chk-{}: {} records in {} files; produced {produced}, lag {lag}\n",
                         last.id, last.contents.rows, last.contents.files
@@ -123,8 +123,14 @@ impl Screen {
         Ok(read)
     }
 
+    /// The lines in place are drawn on standard error; who reads standard output through a pipe, say with
+    /// `tee` or `head`, sees none of them there.
+    fn is_read_as_text(&self) -> bool {
+        self.lines.is_hidden() || !io::stdout().is_terminal()
+    }
+
     pub fn say(&self, text: &str) -> io::Result<()> {
-        if self.lines.is_hidden() {
+        if self.is_read_as_text() {
             return out::print(&format!("{text}\n")).map(drop);
         }
         self.lines.println(format!("  {text}"))

@@ -87,9 +87,9 @@ impl Supervisor {
     }
 }
 
-/// Complete checkpoints of the last run, the newest first.
-pub fn completed(state: &State, generation: Generation) -> Vec<CheckpointView> {
-    let newest = state.live.env.progress.checkpoints().newest.clone();
+/// Complete checkpoints of a run, the newest first.
+pub fn completed(state: &State, run: &Live, generation: Generation) -> Vec<CheckpointView> {
+    let newest = run.env.progress.checkpoints().newest.clone();
     let views = newest.iter().map(|of| checkpoint(of, generation, state));
     views.collect()
 }
@@ -110,7 +110,7 @@ fn checkpoints(state: &State, kept: &History) -> CheckpointsView {
         // One that was under way when the job ended is none.
         let now = in_progress.filter(|_| !state.job.is_terminal());
         history.extend(now.map(|now| checkpoint(&now, start.generation, state)));
-        history.extend(completed(state, start.generation));
+        history.extend(completed(state, &state.live, start.generation));
     }
     // Of one that several know, the first of them knows most.
     let kept = state.id.as_ref().map(|job| kept.checkpoints(job));
@@ -121,6 +121,12 @@ fn checkpoints(state: &State, kept: &History) -> CheckpointsView {
     }
     history.sort_by_key(|checkpoint| Reverse(checkpoint.id));
     history.truncate(HISTORY);
+    // A copy may be there only after its run has ended, and another one has begun.
+    for checkpoint in &mut history {
+        if let Some(copy) = state.copies.get(&checkpoint.id) {
+            checkpoint.location = Some(copy.clone());
+        }
+    }
     let restored = started.and_then(|start| {
         let restored = start.restored.clone()?;
         Some(RestoredView {

@@ -55,16 +55,16 @@ impl Supervisor {
             let completed = live.env.progress.checkpoints().completed;
             if completed != kept {
                 kept = completed;
-                self.note_checkpoints(&self.lock());
+                self.note_checkpoints(&self.lock(), live);
                 self.history.write().await;
             }
         }
     }
 
-    /// Gives the history what is to be written next.
-    pub(super) fn note_checkpoints(&self, state: &State) {
-        if let Some(start) = state.live.started.get() {
-            let completed = collect::completed(state, start.generation);
+    /// Gives the history what is to be written next of a run.
+    pub(super) fn note_checkpoints(&self, state: &State, run: &Live) {
+        if let Some(start) = run.started.get() {
+            let completed = collect::completed(state, run, start.generation);
             self.history.completed(start.generation, completed);
         }
     }

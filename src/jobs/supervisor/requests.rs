@@ -154,11 +154,11 @@ impl Supervisor {
                     {
                         let mut state = self.lock();
                         state.copies.insert(slot.id, location.clone());
-                        self.note_checkpoints(&state);
+                        self.note_checkpoints(&state, &live);
                     }
                     // Who asks for it is answered before that is written.
                     self.operations.end(&id, Operation::Savepoint { location });
-                    return self.history.write().await;
+                    return self.write_history().await;
                 }
                 Err(why) => {
                     let slot = slot.id.folder();
@@ -178,7 +178,7 @@ impl Supervisor {
         self.history
             .exception(now, "savepoint".into(), cause.clone());
         self.operations.end(id, Operation::Failed { cause });
-        self.history.write().await;
+        self.write_history().await;
     }
 }
 

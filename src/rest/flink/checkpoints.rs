@@ -1,5 +1,5 @@
 //! Checkpoints as a JobManager shows them. The size of one is that of the files that it closed; of a
-//! checkpoint of a start that was killed only its end may be known: its times are -1 then.
+//! checkpoint of which only the slot tells, only the end is known: its times are -1 then.
 
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -156,8 +156,8 @@ fn find(job: &Job) -> Result<&CheckpointView, Refusal> {
         .find(|one| one.id.0 == number)
         .ok_or_else(|| {
             Refusal::not_found(format!(
-                "Could not find checkpointing statistics for checkpoint {number}: it is not in the \
-                 checkpoint log, or has left it"
+                "Could not find checkpointing statistics for checkpoint {number}: it is not \
+                 known, or not any more"
             ))
         })
 }
@@ -228,9 +228,17 @@ fn shown(checkpoint: &CheckpointView, view: &JobView, tasks: Map<String, Value>)
     shown.insert("tasks".into(), tasks.into());
     if complete {
         shown.insert("external_path".into(), external_path(checkpoint).into());
-        shown.insert("discarded".into(), false.into());
+        shown.insert("discarded".into(), is_pruned(checkpoint, view).into());
     }
     shown.into()
+}
+
+/// The checkpoint log keeps its newest slots, and all savepoints.
+fn is_pruned(checkpoint: &CheckpointView, view: &JobView) -> bool {
+    let all = view.checkpoints.history.iter();
+    let newest = all.filter(|one| is_complete(one)).map(|one| one.id.0).max();
+    !checkpoint.is_savepoint
+        && newest.is_some_and(|newest| checkpoint.id.0 + view.rhythm.retained <= newest)
 }
 
 fn class(checkpoint: &CheckpointView) -> &'static str {

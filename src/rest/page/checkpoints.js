@@ -135,7 +135,7 @@ function updateCheckpoint(body, one, most, now) {
   text(tr.cells[1], moment(at, now), iso(at));
   drawPhases(tr.cells[2].firstChild, one, most, now);
   const ms = took(one, now);
-  text(tr.cells[3], ms === null ? NOT_KNOWN : duration(ms), ms === null ? "not known: its start was killed" : exactMs(ms));
+  text(tr.cells[3], ms === null ? NOT_KNOWN : duration(ms), ms === null ? "not known: only its slot tells of it" : exactMs(ms));
   text(tr.cells[4], count(one.rows), exact(one.rows));
   text(tr.cells[5], count(one.dropped), exact(one.dropped));
   text(tr.cells[6], count(one.files), exact(one.files));
@@ -154,7 +154,7 @@ function drawPhases(bar, one, most, now) {
     ? PHASES.map(([kind, name]) => `${name} ${duration(one.phases[kind])}`).join(", ")
     : one.state === "IN_PROGRESS"
       ? "being taken"
-      : "its phases are not known: its start was killed";
+      : "its phases are not known: only its slot tells of it";
   set(bar, { "aria-label": told, title: told });
 }
 

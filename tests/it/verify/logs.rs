@@ -100,7 +100,8 @@ fn lines_of_a_checkpoint_that_was_never_complete_are_told_from_loss() {
         topic.produce(300);
         // The slots of its start record, and of the checkpoint whose lines are written.
         let settings = [("LINEAGE_DIE_AT", "slot-put-before:2")];
-        Lineage::start_with(&archive, &topic, &["--bounded"], &settings).dies();
+        let flags = ["--bounded", "--checkpoint-interval", "1h"];
+        Lineage::start_with(&archive, &topic, &flags, &settings).dies();
         let lines = archive.csv("chk-7/subtask-0.csv");
         let (code, report) = verify(&archive, &[]);
         assert_eq!((code, sum(&report, "rows")), (0, 810), "{report}");

@@ -39,7 +39,7 @@ fn a_whole_archive_is_exact_with_all_its_rows() {
 }
 
 #[test]
-fn who_reads_only_the_beginning_of_an_answer_gets_its_exit_code_all_the_same() {
+fn who_leaves_before_an_answer_is_read_gets_its_exit_code_all_the_same() {
     let (archive, _) = archived(Storage::Local);
     for arguments in [
         &["verify"][..],
