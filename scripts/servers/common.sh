@@ -53,7 +53,7 @@ install_component() {
     STAGING=$(mktemp -d "$CACHE/staging.XXXXXX")
     "$make" "$STAGING" >"$STAGING.log" 2>&1 || {
         tail -n 20 "$STAGING.log" >&2
-        fail "installing $name failed; see above, then run '$0 install' again"
+        fail "installing $name failed; see above, then try again"
     }
     chmod 755 "$STAGING"
     # A second install that ran at the same time may have been first. Its result is the same.

@@ -25,6 +25,11 @@ pub enum SchemaError {
     LineageColumn(String),
     #[error("field '{field}' cannot be written to Parquet: {reason}")]
     Unmappable { field: String, reason: String },
+    #[error(
+        "it has an empty namespace, with which AVRO_FORMAT=single-object would expect a wrong \
+         fingerprint: leave the empty namespace out"
+    )]
+    EmptyNamespace,
     #[error("it is not a valid Avro schema: {0}")]
     Avro(#[from] ArrowError),
 }

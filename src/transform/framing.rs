@@ -4,6 +4,9 @@ use std::fmt;
 
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SINGLE_OBJECT_MAGIC};
 use arrow_schema::ArrowError;
+use serde_json::Value;
+
+use super::avro_schema::SchemaError;
 
 /// How the records of the topic are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,17 +35,22 @@ impl Framing {
     /// For records that are written with the schema in `json`.
     ///
     /// # Errors
-    /// If the schema has no canonical form.
-    pub fn new(format: AvroFormat, json: &str) -> Result<Self, ArrowError> {
+    /// If the format needs the schema's fingerprint, and there is none that can be relied on.
+    pub fn new(format: AvroFormat, json: &str) -> Result<Self, SchemaError> {
         match format {
             AvroFormat::Raw => Ok(Self::Raw),
             AvroFormat::SingleObject => {
+                // arrow-avro makes ".Name" of it in the canonical form, and so another fingerprint.
+                if has_empty_namespace(&serde_json::from_str(json)?) {
+                    return Err(SchemaError::EmptyNamespace);
+                }
                 let schema = AvroSchema::new(json.to_owned());
                 match schema.fingerprint(FingerprintAlgorithm::Rabin)? {
                     Fingerprint::Rabin(fingerprint) => Ok(Self::SingleObject { fingerprint }),
-                    other => Err(ArrowError::SchemaError(format!(
-                        "asked for its CRC-64-AVRO, the answer is {other:?}"
-                    ))),
+                    other => {
+                        let why = format!("asked for its CRC-64-AVRO, the answer is {other:?}");
+                        Err(ArrowError::SchemaError(why).into())
+                    }
                 }
             }
         }
@@ -74,6 +82,14 @@ impl Framing {
     }
 }
 
+fn has_empty_namespace(schema: &Value) -> bool {
+    match schema {
+        Value::Array(all) => all.iter().any(has_empty_namespace),
+        Value::Object(all) => schema["namespace"] == "" || all.values().any(has_empty_namespace),
+        _ => false,
+    }
+}
+
 impl fmt::Display for Framing {
     /// As the setting has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,13 +113,30 @@ mod tests {
 
     #[test]
     fn fingerprints_are_those_of_the_specification() {
-        // Two of its own examples, and one reckoned by its algorithm from the canonical form.
+        // Two of Avro's own test data, and one reckoned by its algorithm from the canonical form.
         assert_eq!(fingerprint(r#""null""#), 0x63dd_24e7_cc25_8f8a);
         assert_eq!(fingerprint(r#""int""#), 0x7275_d51a_3f39_5c8f);
         assert_eq!(
             fingerprint(crate::config::DEFAULT_SCHEMA),
             0x47f0_a4f4_54c9_b5a6
         );
+    }
+
+    #[test]
+    fn a_schema_whose_fingerprint_would_be_wrong_is_refused() {
+        let inner = r#"{"type":"record","name":"S","namespace":"","fields":[]}"#;
+        let outer = |of: &str| {
+            format!(r#"{{"type":"record","name":"R","fields":[{{"name":"s","type":{of}}}]}}"#)
+        };
+        for json in [inner, &outer(inner)] {
+            let refused = Framing::new(AvroFormat::SingleObject, json);
+            assert!(
+                matches!(refused, Err(SchemaError::EmptyNamespace)),
+                "{json}"
+            );
+            assert!(Framing::new(AvroFormat::Raw, json).is_ok());
+        }
+        assert!(Framing::new(AvroFormat::SingleObject, &outer(r#""int""#)).is_ok());
     }
 
     #[test]

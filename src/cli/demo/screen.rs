@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytesize::ByteSize;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Folder;
 use crate::cli::out;
@@ -60,6 +60,10 @@ impl Screen {
             page.unwrap_or_default()
         ))?;
         let lines = MultiProgress::new();
+        // They are drawn on standard error; who reads through a pipe, say with `tee`, is to see more.
+        if !io::stdout().is_terminal() {
+            lines.set_draw_target(ProgressDrawTarget::hidden());
+        }
         // Nothing in the template is wrong; the plain style is the fallback all the same.
         let style = ProgressStyle::with_template("  {prefix:<11}{msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -102,7 +106,7 @@ impl Screen {
             Some((id, at)) if id == last.id => at,
             _ => {
                 self.last.set(Some((last.id, Instant::now())));
-                if self.is_read_as_text() {
+                if self.lines.is_hidden() {
                     read = out::print(&format!(
                         "chk-{}: {} records in {} files; produced {produced}, lag {lag}\n",
                         last.id, last.contents.rows, last.contents.files
@@ -123,14 +127,8 @@ impl Screen {
         Ok(read)
     }
 
-    /// The lines in place are drawn on standard error; who reads standard output through a pipe, say with
-    /// `tee` or `head`, sees none of them there.
-    fn is_read_as_text(&self) -> bool {
-        self.lines.is_hidden() || !io::stdout().is_terminal()
-    }
-
     pub fn say(&self, text: &str) -> io::Result<()> {
-        if self.is_read_as_text() {
+        if self.lines.is_hidden() {
             return out::print(&format!("{text}\n")).map(drop);
         }
         self.lines.println(format!("  {text}"))

@@ -8,7 +8,7 @@ use crate::ids::{Offset, Split};
 
 /// Bytes of a value that are kept to look at.
 const SAMPLE_BYTES: usize = 64;
-/// Kinds that are told apart; there are five.
+/// Kinds that are told apart; there are fewer.
 const MOST_KINDS: usize = 32;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
