@@ -34,9 +34,10 @@ pub struct Exception {
 }
 
 /// One start.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Record {
-    generation: Generation,
+    /// `None` until it has one, or has tried to take one: then it is not written.
+    generation: Option<Generation>,
     job: Option<JobId>,
     started_at: i64,
     ended_at: Option<i64>,
@@ -47,23 +48,11 @@ struct Record {
     checkpoints: Vec<CheckpointView>,
 }
 
-/// The start of this process that is under way, or was last.
-#[derive(Debug, Clone, Default)]
-struct Current {
-    /// `None` until it has one, or has tried to take one.
-    generation: Option<Generation>,
-    job: Option<JobId>,
-    started_at: i64,
-    ended_at: Option<i64>,
-    ended: Option<String>,
-    exceptions: Vec<Exception>,
-    checkpoints: Vec<CheckpointView>,
-}
-
 #[derive(Default)]
 struct State {
     objects: Option<Arc<dyn Objects>>,
-    current: Current,
+    /// The start of this process that is under way, or was last.
+    current: Record,
     /// By generation: what earlier starts have left, of this process and of others.
     past: BTreeMap<Generation, Record>,
     was_read: bool,
@@ -80,14 +69,12 @@ impl History {
     /// A start begins; the one before it is history.
     pub fn begin(&self, now: i64) {
         let mut state = self.lock();
-        let current = Current {
+        let current = Record {
             started_at: now,
-            ..Current::default()
+            ..Record::default()
         };
         let before = std::mem::replace(&mut state.current, current);
-        if let Some(record) = before.record() {
-            state.remember(record);
-        }
+        state.remember(before);
     }
 
     /// Where it is kept, below the root of the checkpoint log.
@@ -129,13 +116,8 @@ impl History {
     /// Complete checkpoints of all starts of a job, as far as they are known, the newest first.
     pub fn checkpoints(&self, job: &JobId) -> Vec<CheckpointView> {
         let state = self.lock();
-        let current = (&state.current.job, &state.current.checkpoints);
-        let past = state.past.values().rev();
-        let all = [current]
-            .into_iter()
-            .chain(past.map(|r| (&r.job, &r.checkpoints)));
-        let of_the_job = all.filter(|(of, _)| of.as_ref() == Some(job));
-        let checkpoints = of_the_job.flat_map(|(_, checkpoints)| checkpoints);
+        let of_the_job = state.newest_first().filter(|r| r.job.as_ref() == Some(job));
+        let checkpoints = of_the_job.flat_map(|record| &record.checkpoints);
         checkpoints.take(REMEMBERED).cloned().collect()
     }
 
@@ -160,57 +142,38 @@ impl History {
         if !self.lock().was_read {
             let past = read(&*objects).await?;
             let mut state = self.lock();
-            for record in past {
-                if !state.past.contains_key(&record.generation) {
+            for (generation, record) in past {
+                if !state.past.contains_key(&generation) {
                     state.remember(record);
                 }
             }
             state.was_read = true;
         }
-        let Some(record) = self.lock().take_over() else {
+        let Some((generation, record)) = self.lock().take_over() else {
             return Ok(());
         };
         let body = serde_json::to_vec(&record).unwrap_or_default();
-        objects
-            .put(&key(record.generation), Bytes::from(body))
-            .await
+        objects.put(&key(generation), Bytes::from(body)).await
     }
 
     /// Starts, the newest first.
     pub fn starts(&self) -> Vec<StartView> {
         let state = self.lock();
-        let current = &state.current;
-        let view = |generation, started_at, ended_at, ended: &Option<String>| StartView {
-            generation,
-            started_at,
-            ended_at,
-            ended: ended.clone(),
-        };
-        let past = state.past.values().rev();
-        let past = past.map(|r| view(r.generation, r.started_at, r.ended_at, &r.ended));
-        let current = current.generation.map(|generation| {
-            view(
-                generation,
-                current.started_at,
-                current.ended_at,
-                &current.ended,
-            )
-        });
-        current.into_iter().chain(past).take(READ).collect()
+        state
+            .newest_first()
+            .filter_map(Record::view)
+            .take(READ)
+            .collect()
     }
 
     /// Exceptions of all starts, the newest first.
     pub fn exceptions(&self) -> Vec<ExceptionView> {
         let state = self.lock();
-        let current = &state.current;
-        let current = (current.generation, &current.exceptions);
-        let past = state.past.values();
-        let past = past.map(|record| (Some(record.generation), &record.exceptions));
         let mut all = Vec::new();
-        for (generation, exceptions) in past.chain([current]) {
-            all.extend(exceptions.iter().map(|exception| ExceptionView {
+        for record in state.past.values().chain([&state.current]) {
+            all.extend(record.exceptions.iter().map(|exception| ExceptionView {
                 at: exception.at,
-                generation,
+                generation: record.generation,
                 concern: exception.concern.clone(),
                 message: exception.message.clone(),
             }));
@@ -227,9 +190,16 @@ impl History {
 }
 
 impl State {
+    fn newest_first(&self) -> impl Iterator<Item = &Record> {
+        [&self.current].into_iter().chain(self.past.values().rev())
+    }
+
     /// No more than is shown.
     fn remember(&mut self, record: Record) {
-        self.past.insert(record.generation, record);
+        let Some(generation) = record.generation else {
+            return;
+        };
+        self.past.insert(generation, record);
         while self.past.len() > READ {
             self.past.pop_first();
         }
@@ -237,7 +207,7 @@ impl State {
 
     /// The record to be written. A start that has failed on the way to the same generation gives its
     /// exceptions to it.
-    fn take_over(&mut self) -> Option<Record> {
+    fn take_over(&mut self) -> Option<(Generation, Record)> {
         let generation = self.current.generation?;
         if let Some(failed) = self.past.remove(&generation) {
             let mut exceptions = failed.exceptions;
@@ -245,20 +215,17 @@ impl State {
             let surplus = exceptions.len().saturating_sub(MOST_EXCEPTIONS);
             self.current.exceptions = exceptions.split_off(surplus);
         }
-        self.current.record()
+        Some((generation, self.current.clone()))
     }
 }
 
-impl Current {
-    fn record(&self) -> Option<Record> {
-        Some(Record {
+impl Record {
+    fn view(&self) -> Option<StartView> {
+        Some(StartView {
             generation: self.generation?,
-            job: self.job.clone(),
             started_at: self.started_at,
             ended_at: self.ended_at,
             ended: self.ended.clone(),
-            exceptions: self.exceptions.clone(),
-            checkpoints: self.checkpoints.clone(),
         })
     }
 }
@@ -282,7 +249,7 @@ fn generation(name: &str) -> Option<Generation> {
 }
 
 /// The newest records; what is no record is passed over. Removes what is older than all that is kept.
-async fn read(objects: &dyn Objects) -> Result<Vec<Record>, StoreError> {
+async fn read(objects: &dyn Objects) -> Result<Vec<(Generation, Record)>, StoreError> {
     let names = objects.list(FOLDER, "generation-").await?;
     let mut generations: Vec<_> = names.iter().filter_map(|name| generation(name)).collect();
     generations.sort_unstable();
@@ -297,7 +264,9 @@ async fn read(objects: &dyn Objects) -> Result<Vec<Record>, StoreError> {
             body => body?,
         };
         match serde_json::from_slice::<Record>(&body) {
-            Ok(record) if record.generation == generation => records.push(record),
+            Ok(record) if record.generation == Some(generation) => {
+                records.push((generation, record));
+            }
             _ => tracing::debug!(generation = generation.0, "no record of a start"),
         }
     }

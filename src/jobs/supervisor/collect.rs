@@ -94,6 +94,16 @@ pub fn completed(state: &State, run: &Live, generation: Generation) -> Vec<Check
     views.collect()
 }
 
+/// Names the copy of each savepoint that has one. It may be there only after the savepoint's run has ended,
+/// and another one has begun.
+pub fn name_copies(history: &mut [CheckpointView], state: &State) {
+    for checkpoint in history {
+        if let Some(copy) = state.copies.get(&checkpoint.id) {
+            checkpoint.location = Some(copy.clone());
+        }
+    }
+}
+
 fn checkpoints(state: &State, kept: &History) -> CheckpointsView {
     let started = state.live.started.get();
     let (in_progress, completed_count, late, durations) = {
@@ -121,12 +131,7 @@ fn checkpoints(state: &State, kept: &History) -> CheckpointsView {
     }
     history.sort_by_key(|checkpoint| Reverse(checkpoint.id));
     history.truncate(HISTORY);
-    // A copy may be there only after its run has ended, and another one has begun.
-    for checkpoint in &mut history {
-        if let Some(copy) = state.copies.get(&checkpoint.id) {
-            checkpoint.location = Some(copy.clone());
-        }
-    }
+    name_copies(&mut history, state);
     let restored = started.and_then(|start| {
         let restored = start.restored.clone()?;
         Some(RestoredView {
@@ -147,10 +152,7 @@ fn checkpoints(state: &State, kept: &History) -> CheckpointsView {
 
 fn checkpoint(of: &Checkpoint, generation: Generation, state: &State) -> CheckpointView {
     let complete = of.completed_at.is_some();
-    let in_the_log = || {
-        let stores = state.stores.as_ref().filter(|_| complete)?;
-        Some(stores.checkpoints.url(&Key::new(of.id.folder())))
-    };
+    let stores = state.stores.as_ref().filter(|_| complete);
     let acks = of.acks.iter().map(|ack| AckView {
         subtask: ack.subtask,
         acked_at: ack.at.0,
@@ -178,7 +180,7 @@ fn checkpoint(of: &Checkpoint, generation: Generation, state: &State) -> Checkpo
         dropped: of.contents.dropped,
         bytes: of.contents.bytes,
         acks: acks.collect(),
-        location: state.copies.get(&of.id).cloned().or_else(in_the_log),
+        location: stores.map(|stores| stores.checkpoints.url(&Key::new(of.id.folder()))),
     }
 }
 

@@ -64,7 +64,8 @@ impl Supervisor {
     /// Gives the history what is to be written next of a run.
     pub(super) fn note_checkpoints(&self, state: &State, run: &Live) {
         if let Some(start) = run.started.get() {
-            let completed = collect::completed(state, run, start.generation);
+            let mut completed = collect::completed(state, run, start.generation);
+            collect::name_copies(&mut completed, state);
             self.history.completed(start.generation, completed);
         }
     }

@@ -1,5 +1,7 @@
 //! `lineage find`: what it says of a record is where a reader that is not ours finds it.
 
+mod by_value;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -360,107 +362,4 @@ fn a_damaged_file_in_the_way_is_told_and_never_taken_for_nothing() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.lines().last().unwrap().contains(key), "{said}");
-}
-
-/// Milliseconds since 1970 as `--time` takes them.
-fn moment(millis: i64) -> String {
-    let since = std::time::Duration::from_millis(millis.unsigned_abs());
-    humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string()
-}
-
-/// Checkpoint and URL of each file of an answer.
-fn files(found: &Value) -> BTreeSet<(u64, String)> {
-    let files = found["files"].as_array().unwrap().iter();
-    let file = |file: &Value| {
-        let url = file["s3_key"].as_str().unwrap().to_owned();
-        (file["checkpoint"].as_u64().unwrap(), url)
-    };
-    files.map(file).collect()
-}
-
-#[test]
-fn at_a_moment_it_names_the_files_that_were_being_written() {
-    for storage in [Storage::S3, Storage::Local] {
-        let archive = Archive::new(storage);
-        let topic = Topic::create(2);
-        // Partition 1 is in the third run only.
-        for run in 0..3 {
-            topic.produce_to(0, 200);
-            if run == 2 {
-                topic.produce_to(1, 50);
-            }
-            Lineage::run(&archive, &topic, &["--bounded"]);
-        }
-        // Checkpoints 1, 3 and 5; every start takes a slot.
-        let committed = |id: u64, subtask: u32| -> (i64, String) {
-            let lines = archive.csv(&format!("chk-{id}/subtask-{subtask}.csv"));
-            let mut line = lines[0].split(',').skip(1);
-            let url = line.next().unwrap().to_owned();
-            (line.next().unwrap().parse().unwrap(), url)
-        };
-        let [first, second, third] = [1, 3, 5].map(|id| committed(id, 0));
-        for pruned in [false, true] {
-            // Just before the lines of checkpoint 3: after those of 1, so in 3.
-            let (code, found) = find(&archive, &["--time", &moment(second.0 - 1)]);
-            assert_eq!(code, 0, "{found}");
-            assert_eq!(files(&found), BTreeSet::from([(3, second.1.clone())]));
-            assert_eq!(found["before"]["checkpoint"], 1);
-            assert_eq!(found["before"]["commit_timestamp"], first.0);
-            assert_eq!(found["after"]["checkpoint"], 3);
-
-            let time = moment(third.0);
-            let (code, found) = find(&archive, &["--time", &time, "--partition", "1"]);
-            assert_eq!(code, 0, "{found}");
-            assert_eq!(files(&found), BTreeSet::from([(5, committed(5, 1).1)]));
-            let held = json!({"first": 0, "last": 49, "records": 50});
-            assert_eq!(found["files"][0]["offsets"], held);
-            let (code, _) = find(&archive, &["--time", &moment(first.0), "--partition", "1"]);
-            assert_eq!(code, 1, "partition 1 had no records then");
-            if !pruned {
-                prune_all_but_the_newest(&archive);
-            }
-        }
-        for never in [third.0 + 60_000, first.0 - 7_200_000] {
-            let (code, found) = find(&archive, &["--time", &moment(never)]);
-            assert_eq!((code, &found["files"]), (1, &json!([])), "{found}");
-        }
-    }
-}
-
-#[test]
-fn a_uuid_is_found_in_the_range_that_was_given_and_nowhere_else() {
-    let (archive, topic) = archived(Storage::S3);
-    let rows = rows(&archive);
-    let newest = archive.newest_slot()["id"].to_string();
-    let delivered = topic.delivered();
-    let record = delivered[delivered.len() / 2];
-    let row = &rows[&(i64::from(record.partition), record.offset)];
-    let (uuid, checkpoint) = (record.uuid().to_string(), row[8].to_string());
-    let with = |from: &str, to: &str| {
-        let (code, found) = find(&archive, &["--uuid", &uuid, "--from", from, "--to", to]);
-        (code, found)
-    };
-    let (from, to) = (moment(0), moment(4_000_000_000_000));
-    for (from, to) in [("1", &*newest), (&*checkpoint, &*checkpoint), (&from, &to)] {
-        let (code, found) = with(from, to);
-        let records = found["records"].as_array().unwrap();
-        assert_eq!((code, records.len()), (0, 1), "{from} to {to}: {found}");
-        let said = [
-            "partition",
-            "offset",
-            "row_group",
-            "row_in_group",
-            "row_in_file",
-        ];
-        let said = said.map(|key| records[0][key].clone());
-        let wanted = [0, 1, 3, 4, 5].map(|place| row[place].clone());
-        assert_eq!(said, wanted);
-        let url = format!("{}/{}", archive.url(Root::Output), row[2].as_str().unwrap());
-        assert_eq!(records[0]["s3_key"], json!(url));
-    }
-    let behind = (checkpoint.parse::<u64>().unwrap() + 1).to_string();
-    for (from, to) in [(&*behind, &*newest), (&*newest, "1")] {
-        let (code, found) = with(from, to);
-        assert_eq!((code, &found["records"]), (1, &json!([])), "{found}");
-    }
 }
