@@ -1,6 +1,8 @@
 //! Settings as a person types them: each is a flag and an environment variable.
 
+mod kafka;
 mod rest;
+mod s3;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +13,9 @@ use super::bound::{self, Bound};
 use super::location::Location;
 use crate::sink::parquet::Compression;
 use crate::transform::framing::AvroFormat;
+pub use kafka::BrokerArgs;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
+pub use s3::S3Args;
 
 #[derive(Debug, Parser)]
 #[command(name = "lineage", version, about, long_about = None)]
@@ -155,18 +159,6 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct BrokerArgs {
-    /// Brokers to begin with, HOST:PORT, separated by commas
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "kafka:9092")]
-    pub kafka_bootstrap_servers: String,
-
-    /// Anything for librdkafka, such as --kafka-property fetch.wait.max.ms=50 (repeatable; in the
-    /// variable one a line)
-    #[arg(long, env = "KAFKA_PROPERTIES", value_name = "KEY=VALUE", value_delimiter = '\n', value_parser = parse_property)]
-    pub kafka_property: Vec<(String, String)>,
-}
-
-#[derive(Debug, Args)]
 pub struct PathArgs {
     /// Where Parquet files go: s3://BUCKET/PREFIX or file:///FOLDER
     #[arg(long, env = "OUTPUT_PATH", default_value = "s3://flink-data/output")]
@@ -191,25 +183,6 @@ pub struct PathArgs {
         default_value = "s3://flink-data/checkpoints"
     )]
     pub checkpoints_path: Location,
-}
-
-#[derive(Debug, Args)]
-pub struct S3Args {
-    /// S3 service, such as http://minio:9000 [default: Amazon's]
-    #[arg(long, env = "AWS_ENDPOINT_URL")]
-    pub aws_endpoint_url: Option<String>,
-
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
-    pub aws_region: String,
-
-    #[arg(long, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
-    pub aws_access_key_id: Option<String>,
-
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
-    pub aws_secret_access_key: Option<String>,
-
-    #[arg(long, env = "AWS_SESSION_TOKEN", hide_env_values = true)]
-    pub aws_session_token: Option<String>,
 }
 
 #[derive(Debug, Args)]

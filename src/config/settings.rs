@@ -1,23 +1,29 @@
 //! Settings of one run, checked against each other: what can be wrong is wrong before anything is
 //! written.
 
-use std::collections::BTreeMap;
+mod kafka;
+mod paths;
+mod s3;
+mod schema;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::DEFAULT_SCHEMA;
-use super::args::{ArchiveArgs, BrokerArgs, PathArgs, RunArgs, S3Args};
+use super::args::{ArchiveArgs, RunArgs};
 use super::location::Location;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
 use crate::sink::parquet::Compression;
-use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
+use crate::source::kafka::KafkaSettings;
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::{InputSchema, SchemaError};
-use crate::transform::framing::AvroFormat;
+
+pub use kafka::kafka;
+pub use paths::Paths;
+use schema::schema;
 
 const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
 
@@ -47,14 +53,6 @@ pub struct Settings {
     pub reread_lost_files: bool,
     /// None: no control plane.
     pub rest: Option<RestSettings>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Paths {
-    pub output: Location,
-    pub dropped: Location,
-    pub commit_log: Location,
-    pub checkpoints: Location,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -160,138 +158,11 @@ impl TryFrom<ArchiveArgs> for Archive {
     }
 }
 
-impl TryFrom<PathArgs> for Paths {
-    type Error = SettingsError;
-
-    fn try_from(args: PathArgs) -> Result<Self, SettingsError> {
-        let paths = Self {
-            output: args.output_path,
-            dropped: args.dropped_path,
-            commit_log: args.write_ahead_commit_log_path,
-            checkpoints: args.checkpoints_path,
-        };
-        paths.check()?;
-        Ok(paths)
-    }
-}
-
-impl TryFrom<S3Args> for S3Access {
-    type Error = SettingsError;
-
-    fn try_from(args: S3Args) -> Result<Self, SettingsError> {
-        if args.aws_access_key_id.is_some() != args.aws_secret_access_key.is_some() {
-            return Err(SettingsError::HalfCredentials);
-        }
-        if let Some(endpoint) = &args.aws_endpoint_url {
-            let url = url::Url::parse(endpoint).ok();
-            if !url.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
-                return Err(SettingsError::Endpoint(endpoint.clone()));
-            }
-        }
-        Ok(Self {
-            endpoint: args.aws_endpoint_url,
-            region: args.aws_region,
-            access_key_id: args.aws_access_key_id,
-            secret_access_key: args.aws_secret_access_key,
-            session_token: args.aws_session_token,
-        })
-    }
-}
-
-/// How to reach the brokers, as a member of a group.
-pub fn kafka(
-    args: BrokerArgs,
-    group_id: String,
-    queue_memory: usize,
-) -> Result<KafkaSettings, SettingsError> {
-    not_empty("KAFKA_BOOTSTRAP_SERVERS", &args.kafka_bootstrap_servers)?;
-    Ok(KafkaSettings {
-        bootstrap_servers: args.kafka_bootstrap_servers,
-        group_id,
-        properties: properties(args.kafka_property)?,
-        queue_memory,
-        topic_ids: true,
-    })
-}
-
 fn not_empty(name: &'static str, value: &str) -> Result<(), SettingsError> {
     if value.trim().is_empty() {
         return Err(SettingsError::Empty(name));
     }
     Ok(())
-}
-
-impl Paths {
-    /// With the names of their settings.
-    pub fn named(&self) -> [(&'static str, &Location); 4] {
-        [
-            ("OUTPUT_PATH", &self.output),
-            ("DROPPED_PATH", &self.dropped),
-            ("WRITE_AHEAD_COMMIT_LOG_PATH", &self.commit_log),
-            ("CHECKPOINTS_PATH", &self.checkpoints),
-        ]
-    }
-
-    /// Fails if a further place overlaps one of these.
-    pub fn apart_from(&self, name: &'static str, location: &Location) -> Result<(), SettingsError> {
-        match self
-            .named()
-            .into_iter()
-            .find(|(_, own)| own.overlaps(location))
-        {
-            None => Ok(()),
-            Some((own, _)) => Err(SettingsError::Overlap {
-                first: name,
-                second: own,
-                location: location.clone(),
-            }),
-        }
-    }
-
-    fn check(&self) -> Result<(), SettingsError> {
-        let named = self.named();
-        for (place, (first, location)) in named.iter().enumerate() {
-            for (second, other) in &named[place + 1..] {
-                if location.overlaps(other) {
-                    return Err(SettingsError::Overlap {
-                        first,
-                        second,
-                        location: (*location).clone(),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn properties(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, SettingsError> {
-    let mut properties = BTreeMap::new();
-    for (key, value) in given {
-        if let Some((_, reason)) = OWNED_PROPERTIES.iter().find(|(owned, _)| *owned == key) {
-            return Err(SettingsError::OwnedProperty { key, reason });
-        }
-        if properties.insert(key.clone(), value).is_some() {
-            return Err(SettingsError::PropertyTwice { key });
-        }
-    }
-    Ok(properties)
-}
-
-fn schema(path: Option<PathBuf>, format: AvroFormat) -> Result<InputSchema, SettingsError> {
-    let (path, text) = match path {
-        None => (
-            PathBuf::from("avro/input_event.avsc"),
-            DEFAULT_SCHEMA.to_owned(),
-        ),
-        Some(path) => match std::fs::read_to_string(&path) {
-            Ok(text) => (path, text),
-            Err(source) => return Err(SettingsError::SchemaFile { path, source }),
-        },
-    };
-    InputSchema::parse(&text)
-        .and_then(|schema| schema.framed(format))
-        .map_err(|source| SettingsError::Schema { path, source })
 }
 
 #[cfg(test)]
@@ -300,6 +171,7 @@ mod tests {
 
     use super::*;
     use crate::config::args::{Cli, Command};
+    use crate::source::kafka::OWNED_PROPERTIES;
 
     fn resolve(flags: &[&str]) -> Result<Settings, String> {
         let args = ["lineage", "run"].iter().chain(flags);
