@@ -3,6 +3,7 @@
 pub mod args;
 pub mod bound;
 pub mod location;
+pub mod secret;
 pub mod settings;
 mod shown;
 

@@ -13,6 +13,7 @@ use bytesize::ByteSize;
 
 use super::args::{ArchiveArgs, RunArgs};
 use super::location::Location;
+use super::secret::SecretError;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
@@ -87,6 +88,8 @@ pub enum SettingsError {
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
     HalfCredentials,
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error(transparent)]
     Rest(#[from] RestSettingsError),
     #[error("AWS_ENDPOINT_URL: '{0}' is not a URL such as http://minio:9000")]

@@ -1,0 +1,106 @@
+//! Settings that nobody may read where settings are shown: a value, or a file that holds it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A password, key or token. Neither `Debug` nor an error shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("both {name} and {name}_FILE are set: set one")]
+    Both { name: &'static str },
+    #[error("{name}_FILE: {path} cannot be read: {source}")]
+    File {
+        name: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{name}_FILE: {path} is empty")]
+    Empty { name: &'static str, path: PathBuf },
+}
+
+impl Secret {
+    /// For who has to send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of the setting `name`, or what is in the file of the setting `name`_FILE.
+    ///
+    /// # Errors
+    /// If both are given, or the file cannot be used.
+    pub fn resolve(
+        name: &'static str,
+        given: Option<Self>,
+        file: Option<PathBuf>,
+    ) -> Result<Option<Self>, SecretError> {
+        let path = match (given, file) {
+            (Some(_), Some(_)) => return Err(SecretError::Both { name }),
+            (given, None) => return Ok(given),
+            (None, Some(path)) => path,
+        };
+        match std::fs::read_to_string(&path) {
+            Err(source) => Err(SecretError::File { name, path, source }),
+            // Editors end a file with a new line.
+            Ok(text) => text
+                .trim()
+                .parse()
+                .map(Some)
+                .map_err(|_| SecretError::Empty { name, path }),
+        }
+    }
+}
+
+impl FromStr for Secret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text.is_empty() {
+            true => Err("it is empty"),
+            false => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("******")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_file(text: &str) -> Result<Option<Secret>, SecretError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, text).unwrap();
+        Secret::resolve("SOME_PASSWORD", None, Some(path))
+    }
+
+    #[test]
+    fn a_secret_of_a_file_is_its_text_without_the_new_line_at_its_end() {
+        assert_eq!(of_file("geheim\n").unwrap().unwrap().expose(), "geheim");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_the_name_of_its_setting_and_never_shown() {
+        let both = Secret::resolve(
+            "SOME_PASSWORD",
+            "geheim".parse().ok(),
+            Some("/somewhere".into()),
+        );
+        let missing = Secret::resolve("SOME_PASSWORD", None, Some("/does/not/exist".into()));
+        for refused in [both, missing, of_file("\n")] {
+            let error = refused.unwrap_err();
+            assert!(error.to_string().contains("SOME_PASSWORD_FILE"), "{error}");
+            assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
+        }
+        let secret: Secret = "geheim".parse().unwrap();
+        assert_eq!(format!("{secret:?}"), "******");
+    }
+}
