@@ -55,3 +55,15 @@ impl Clock for SystemClock {
         tokio::time::sleep(time).await;
     }
 }
+
+/// Milliseconds since 1970 of a moment as a person types it, in UTC.
+///
+/// # Errors
+/// What it should look like.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let help = "give a time in UTC such as 2026-11-21T07:00:00";
+    let time = humantime::parse_rfc3339_weak(text)
+        .map_err(|_| format!("'{text}' is not understood; {help}"))?;
+    let since = time.duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?;
+    i64::try_from(since.as_millis()).map_err(|_| format!("'{text}' is too far away; {help}"))
+}

@@ -112,9 +112,17 @@ impl Split {
         }
     }
 
-    /// The subtask that reads this split.
+    /// The subtask that reads this split. Flink's rule: the partitions of a topic go round, and topics
+    /// begin at different places, so that many small ones are spread too.
     pub fn subtask(&self, parallelism: u32) -> SubtaskIndex {
-        SubtaskIndex(self.partition.unsigned_abs() % parallelism)
+        let parallelism = u64::from(parallelism);
+        let hash = self.topic.encode_utf16().fold(0_u32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(u32::from(unit))
+        });
+        let begin = u64::from(hash.wrapping_mul(31) & 0x7fff_ffff) % parallelism;
+        let subtask = (begin + u64::from(self.partition.unsigned_abs())) % parallelism;
+        // Below the parallelism, which has 32 bits.
+        SubtaskIndex(u32::try_from(subtask).unwrap_or(0))
     }
 }
 
@@ -183,8 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn splits_are_spread_over_the_subtasks_by_partition() {
-        let of = |partition| Split::new("t", partition).subtask(3).0;
-        assert_eq!([of(0), of(1), of(2), of(3), of(10)], [0, 1, 2, 0, 1]);
+    fn splits_go_round_the_subtasks_and_topics_begin_at_different_ones() {
+        let of = |topic, partition| Split::new(topic, partition).subtask(3).0;
+        // As Flink's KafkaSource has it: "t".hashCode() is 116, and 116 * 31 % 3 is 2.
+        assert_eq!(
+            [of("t", 0), of("t", 1), of("t", 2), of("t", 10)],
+            [2, 0, 1, 0]
+        );
+        assert_eq!([of("u", 0), of("v", 0)], [0, 1]);
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::slot::{FORMAT_VERSION, JobIdentity, Origin, PendingFile, Slot, SlotKind, SplitOffset};
+use super::slot::{
+    FORMAT_VERSION, JobIdentity, Origin, PendingFile, Slot, SlotKind, SplitOffset, TopicIds,
+};
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
@@ -35,7 +37,7 @@ pub struct Owner {
     pub generation: Generation,
     pub nonce: Nonce,
     pub identity: JobIdentity,
-    pub topic_id: Option<String>,
+    pub topic_ids: TopicIds,
     /// Where the archive of each split begins.
     pub begins: BTreeMap<Split, NextOffset>,
     /// Slots that pruning leaves.
@@ -67,7 +69,7 @@ impl Owner {
             generation: self.generation,
             nonce: self.nonce.clone(),
             identity: self.identity.clone(),
-            topic_id: self.topic_id.clone(),
+            topic_ids: self.topic_ids.clone(),
             written_at: now.0,
             next_offsets: next_offsets.collect(),
             pending,
@@ -211,8 +213,10 @@ impl Coordinator {
         &self.next_offsets
     }
 
-    /// Splits that were discovered, with the offsets where reading them begins.
-    pub fn add_splits(&mut self, splits: &[(Split, NextOffset)]) {
+    /// Splits that were discovered, with the offsets where reading them begins and the ids of their
+    /// topics.
+    pub fn add_splits(&mut self, splits: &[(Split, NextOffset)], topic_ids: TopicIds) {
+        self.owner.topic_ids.extend(topic_ids);
         for (split, begin) in splits {
             self.next_offsets.entry(split.clone()).or_insert(*begin);
             self.owner.begins.entry(split.clone()).or_insert(*begin);

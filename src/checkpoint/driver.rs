@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::coordinator::{Ack, Barrier, Coordinator, ProtocolError, Request};
 use super::log::{Appended, CheckpointLog, LogError};
-use super::slot::Slot;
+use super::slot::{Slot, TopicIds};
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, Generation, NextOffset, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
@@ -36,8 +36,11 @@ pub enum Event {
     TopicMadeAgain {
         topic: String,
     },
-    /// Splits that appeared while the job runs.
-    NewSplits(Vec<SplitStart>),
+    /// Splits that appeared while the job runs, and the ids of their topics.
+    NewSplits {
+        starts: Vec<SplitStart>,
+        topic_ids: TopicIds,
+    },
     /// Take a last checkpoint and end.
     Stop,
     /// Take a checkpoint now.
@@ -161,7 +164,7 @@ impl Driver {
                     }
                 }
                 Event::ReachedEnd(subtask) => self.coordinator.reached_end(subtask),
-                Event::NewSplits(splits) => self.add_splits(splits),
+                Event::NewSplits { starts, topic_ids } => self.add_splits(starts, topic_ids),
                 Event::TopicMadeAgain { topic } => return Err(DriverError::TopicMadeAgain(topic)),
                 Event::Failed { subtask, error } => {
                     return Err(self.why_failed(subtask, error).await);
@@ -199,9 +202,9 @@ impl Driver {
         }
     }
 
-    fn add_splits(&mut self, starts: Vec<SplitStart>) {
+    fn add_splits(&mut self, starts: Vec<SplitStart>, topic_ids: TopicIds) {
         let known: Vec<_> = starts.iter().map(|s| (s.split.clone(), s.from)).collect();
-        self.coordinator.add_splits(&known);
+        self.coordinator.add_splits(&known, topic_ids);
         let offsets = self.coordinator.next_offsets();
         self.progress.set_durable_offsets(offsets);
         let parallelism = self.subtasks.parallelism();

@@ -4,7 +4,8 @@
 //! is not confirmed finalized. A slot that is torn, edited or of another format is an error that
 //! names it, never 'nothing to do'.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub const FORMAT_VERSION: u32 = 1;
 pub struct JobIdentity {
     /// Kafka's cluster id.
     pub cluster: String,
+    /// One name, several, or a pattern, as in the setting.
     pub topic: String,
     pub output: String,
     pub dropped: String,
@@ -30,6 +32,9 @@ pub struct JobIdentity {
     /// SHA-256 of the Avro schema without its white space.
     pub schema_sha256: String,
 }
+
+/// By the names of the topics.
+pub type TopicIds = BTreeMap<Arc<str>, String>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,9 +140,9 @@ pub struct Slot {
     pub generation: Generation,
     pub nonce: Nonce,
     pub identity: JobIdentity,
-    /// Kafka's id of the topic, where it has one: that of another incarnation differs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub topic_id: Option<String>,
+    /// Kafka's ids of the topics, where it has any: that of another incarnation differs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topic_ids: TopicIds,
     /// Wall time at which it was written, milliseconds since 1970.
     pub written_at: i64,
     pub next_offsets: Vec<SplitOffset>,
@@ -189,6 +194,11 @@ impl Slot {
     /// Where slot `id` is, below the root of the checkpoint log.
     pub fn key(id: CheckpointId) -> Key {
         Key::new(format!("{}/_metadata", id.folder()))
+    }
+
+    /// Whether an offset of the topic means the same in both slots.
+    pub fn same_topic(&self, other: &Self, topic: &str) -> bool {
+        self.topic_ids.get(topic) == other.topic_ids.get(topic)
     }
 
     pub fn is_savepoint(&self) -> bool {
@@ -275,7 +285,7 @@ pub mod tests {
                 commit_log: "s3://b/wal".into(),
                 schema_sha256: "00".into(),
             },
-            topic_id: Some("t".into()),
+            topic_ids: TopicIds::from([("lineage-input".into(), "t".into())]),
             written_at: 1,
             next_offsets: vec![SplitOffset {
                 split: split.clone(),

@@ -26,10 +26,13 @@ use crate::jobs::Supervisor;
 use crate::rest;
 use crate::rest::logs::LogRing;
 use crate::rest::settings::RestSettings;
+use crate::sink::bucket::Bucketing;
 use crate::sink::parquet::Compression;
-use crate::source::kafka::KafkaSettings;
+use crate::source::kafka::{KafkaSettings, Topics};
+use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::InputSchema;
+use crate::transform::event_time::{BucketBy, EventTime};
 use screen::{Read, Screen};
 
 const TOPIC: &str = "lineage-input";
@@ -192,7 +195,8 @@ fn settings(
             topic_ids: false,
             queue_memory: 8 << 20,
         },
-        topic: TOPIC.into(),
+        topics: Topics::Named([TOPIC.to_owned()].into()),
+        start_from: StartFrom::Earliest,
         discovery_interval: Duration::from_secs(60),
         paths: Paths {
             output: folder.location("output"),
@@ -220,6 +224,9 @@ fn settings(
         schema: InputSchema::parse(DEFAULT_SCHEMA)?,
         max_file_size: 128 << 20,
         compression: Compression::Zstd,
+        bucket_by: BucketBy::ProcessingTime,
+        event_time: EventTime::Processing,
+        bucketing: Bucketing::by_hour(),
         file_memory: 64 << 20,
         bounded: false,
         allow_lost_offsets: false,

@@ -9,6 +9,7 @@ use crate::config::args::FindArgs;
 use crate::config::settings;
 use crate::find::{Archive, FindError, Moment, Record, Values};
 use crate::ids::Offset;
+use crate::transform::event_time::BucketBy;
 use crate::verify::VerifyError;
 
 /// # Errors
@@ -16,9 +17,14 @@ use crate::verify::VerifyError;
 pub async fn find(args: FindArgs) -> anyhow::Result<Found> {
     let settings::Archive { paths, s3 } = args.archive.try_into()?;
     let archive = Archive::open(&paths, &s3).await.map_err(with_advice)?;
+    let topic = args.topic.as_deref();
     let (text, found) = match (args.time, args.uuid, args.offset, args.partition) {
         (Some(time), _, _, partition) => {
-            let found = Moment::find(&archive, EpochMillis(time), partition).await;
+            let split = partition.map(|partition| archive.split(topic, partition));
+            let split = split.transpose().map_err(with_advice)?;
+            let by_processing = args.buckets.bucket_by == BucketBy::ProcessingTime;
+            let bucketing = by_processing.then(|| args.buckets.into());
+            let found = Moment::find(&archive, EpochMillis(time), split, bucketing.as_ref()).await;
             let found = found.map_err(with_advice)?;
             let text = text(args.json, &found, Moment::to_text)?;
             (text, !found.files.is_empty())
@@ -33,7 +39,7 @@ pub async fn find(args: FindArgs) -> anyhow::Result<Found> {
             (text, !found.records.is_empty())
         }
         (_, _, Some(offset), Some(partition)) => {
-            let found = Record::find(&archive, partition, Offset(offset)).await;
+            let found = Record::find(&archive, topic, partition, Offset(offset)).await;
             let found = found.map_err(with_advice)?;
             let text = text(args.json, &found, Record::to_text)?;
             (text, found.place.is_in_archive())

@@ -1,5 +1,6 @@
 //! Settings as a person types them: each is a flag and an environment variable.
 
+mod buckets;
 mod kafka;
 mod rest;
 mod s3;
@@ -9,10 +10,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::bound::{self, Bound};
+use super::bound::Bound;
 use super::location::Location;
 use crate::sink::parquet::Compression;
+use crate::source::kafka::Topics;
+use crate::source::start_from::StartFrom;
 use crate::transform::framing::AvroFormat;
+pub use buckets::BucketArgs;
 pub use kafka::BrokerArgs;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
 pub use s3::S3Args;
@@ -71,9 +75,14 @@ pub struct RunArgs {
     #[command(flatten)]
     pub brokers: BrokerArgs,
 
-    /// Topic to archive
+    /// Topic to archive; several with commas between them, or a regular expression that begins with ^
     #[arg(long, env = "KAFKA_TOPIC", default_value = "lineage-input")]
-    pub kafka_topic: String,
+    pub kafka_topic: Topics,
+
+    /// Where a new job begins: earliest, latest, a time in UTC such as 2026-11-21T07:00:00, or an offset
+    /// for each partition such as 0=17,1=0 [default: earliest]
+    #[arg(long, env = "START_FROM")]
+    pub start_from: Option<StartFrom>,
 
     /// Consumer group whose offsets are committed, for lag monitors
     #[arg(long, env = "KAFKA_GROUP_ID", default_value = "flink-lineage-consumer")]
@@ -117,6 +126,9 @@ pub struct RunArgs {
     /// A file that reaches this size is closed before its checkpoint
     #[arg(long, env = "MAX_FILE_SIZE", default_value = "128MiB", value_parser = parse_size)]
     pub max_file_size: usize,
+
+    #[command(flatten)]
+    pub buckets: BucketArgs,
 
     /// How the columns of a Parquet file are compressed
     #[arg(long, env = "PARQUET_COMPRESSION", value_enum, default_value = "zstd")]
@@ -222,12 +234,16 @@ pub struct FindArgs {
     #[arg(long, value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "uuid")]
     pub partition: Option<i32>,
 
+    /// Topic of the record, where the archive holds several
+    #[arg(long, requires = "partition")]
+    pub topic: Option<String>,
+
     /// Offset of the record
     #[arg(long, value_parser = clap::value_parser!(i64).range(0..), requires = "partition")]
     pub offset: Option<i64>,
 
     /// Moment in UTC, such as 2026-11-21T07:00:00: which files hold what was processed then
-    #[arg(long, value_parser = bound::parse_time)]
+    #[arg(long, value_parser = crate::clock::parse_time)]
     pub time: Option<i64>,
 
     /// Value of the field `uuid`, which is read in the files of --from to --to
@@ -245,6 +261,9 @@ pub struct FindArgs {
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
+
+    #[command(flatten)]
+    pub buckets: BucketArgs,
 
     #[command(flatten)]
     pub archive: ArchiveArgs,

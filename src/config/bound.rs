@@ -1,8 +1,8 @@
 //! One end of a range of checkpoints, as a person types it: a number or a time.
 
 use std::str::FromStr;
-use std::time::UNIX_EPOCH;
 
+use crate::clock::parse_time;
 use crate::ids::CheckpointId;
 
 /// An end of the range; both ends are included.
@@ -24,15 +24,6 @@ impl FromStr for Bound {
             .map(Self::Time)
             .map_err(|why| format!("{why}, or a checkpoint such as 17"))
     }
-}
-
-/// Milliseconds since 1970.
-pub fn parse_time(text: &str) -> Result<i64, String> {
-    let help = "give a time in UTC such as 2026-11-21T07:00:00";
-    let time = humantime::parse_rfc3339_weak(text)
-        .map_err(|_| format!("'{text}' is not understood; {help}"))?;
-    let since = time.duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?;
-    i64::try_from(since.as_millis()).map_err(|_| format!("'{text}' is too far away; {help}"))
 }
 
 #[cfg(test)]

@@ -17,10 +17,13 @@ use super::secret::SecretError;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
+use crate::sink::bucket::Bucketing;
 use crate::sink::parquet::Compression;
-use crate::source::kafka::KafkaSettings;
+use crate::source::kafka::{KafkaSettings, Topics};
+use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::{InputSchema, SchemaError};
+use crate::transform::event_time::{BucketBy, EventTime, EventTimeError};
 
 pub use kafka::kafka;
 pub use paths::Paths;
@@ -32,7 +35,9 @@ const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub kafka: KafkaSettings,
-    pub topic: String,
+    pub topics: Topics,
+    /// Where a new job begins.
+    pub start_from: StartFrom,
     pub discovery_interval: Duration,
     pub paths: Paths,
     /// Where savepoints are copied to, unless another place is named.
@@ -47,6 +52,9 @@ pub struct Settings {
     /// Bytes.
     pub max_file_size: usize,
     pub compression: Compression,
+    pub bucket_by: BucketBy,
+    pub event_time: EventTime,
+    pub bucketing: Bucketing,
     /// Bytes that open files and uploads may take.
     pub file_memory: usize,
     pub bounded: bool,
@@ -84,6 +92,13 @@ pub enum SettingsError {
         parallelism: u32,
         least: ByteSize,
     },
+    #[error(
+        "START_FROM and FROM_SAVEPOINT are both set: a job that begins from a savepoint begins where that \
+         ends. Set one"
+    )]
+    TwoBegins,
+    #[error("BUCKET_BY: {0}")]
+    BucketBy(#[from] EventTimeError),
     #[error("{0} is empty")]
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
@@ -102,7 +117,6 @@ impl TryFrom<RunArgs> for Settings {
     fn try_from(args: RunArgs) -> Result<Self, SettingsError> {
         let paths = Paths::try_from(args.paths)?;
         paths.apart_from("SAVEPOINTS_PATH", &args.savepoints_path)?;
-        not_empty("KAFKA_TOPIC", &args.kafka_topic)?;
         not_empty("KAFKA_GROUP_ID", &args.kafka_group_id)?;
         let subtasks = args.parallelism as usize;
         let least = subtasks * budget::LEAST_PER_SUBTASK;
@@ -113,11 +127,14 @@ impl TryFrom<RunArgs> for Settings {
                 least: ByteSize(least as u64),
             });
         }
+        let schema = schema(args.avro_schema, args.avro_format)?;
+        let event_time = EventTime::new(&args.buckets.bucket_by, schema.arrow())?;
         let queues = budget::of_queues(args.memory_budget);
         let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
         Ok(Self {
             kafka: kafka(args.brokers, args.kafka_group_id, queues / subtasks)?,
-            topic: args.kafka_topic,
+            topics: args.kafka_topic,
+            start_from: start_from(args.start_from, args.from_savepoint.as_ref())?,
             discovery_interval: args.partition_discovery_interval,
             paths,
             savepoints: args.savepoints_path,
@@ -131,15 +148,28 @@ impl TryFrom<RunArgs> for Settings {
             },
             stop_timeout: args.stop_timeout,
             parallelism: args.parallelism,
-            schema: schema(args.avro_schema, args.avro_format)?,
+            schema,
             max_file_size: args.max_file_size,
             compression: args.parquet_compression,
+            bucket_by: args.buckets.bucket_by.clone(),
+            event_time,
+            bucketing: args.buckets.into(),
             file_memory: args.memory_budget - queues,
             bounded: args.bounded,
             allow_lost_offsets: args.allow_lost_offsets,
             reread_lost_files: args.reread_lost_files,
             rest: RestSettings::resolve(args.rest)?,
         })
+    }
+}
+
+fn start_from(
+    given: Option<StartFrom>,
+    savepoint: Option<&Location>,
+) -> Result<StartFrom, SettingsError> {
+    match (given, savepoint) {
+        (Some(_), Some(_)) => Err(SettingsError::TwoBegins),
+        (given, _) => Ok(given.unwrap_or_default()),
     }
 }
 
@@ -288,12 +318,22 @@ mod tests {
                 "SAVEPOINTS_PATH",
             ),
             (vec!["--from-savepoint", "savepoint-1"], "--from-savepoint"),
-            (vec!["--kafka-topic", " "], "KAFKA_TOPIC"),
+            (vec!["--kafka-topic", " "], "--kafka-topic"),
+            (vec!["--kafka-topic", "^("], "--kafka-topic"),
+            (vec!["--start-from", "soon"], "--start-from"),
+            (
+                vec!["--start-from=latest", "--from-savepoint=file:///s"],
+                "START_FROM",
+            ),
             (vec!["--kafka-property", "nonsense"], "--kafka-property"),
             (vec!["--aws-access-key-id", "only"], "AWS_SECRET_ACCESS_KEY"),
             (vec!["--aws-endpoint-url", "minio:9000"], "AWS_ENDPOINT_URL"),
             (vec!["--avro-schema", "/does/not/exist"], "AVRO_SCHEMA"),
             (vec!["--max-file-size", "big"], "--max-file-size"),
+            (vec!["--bucket-by", "time"], "--bucket-by"),
+            (vec!["--bucket-by", "field:uuid"], "BUCKET_BY"),
+            (vec!["--bucket-zone", "Mars"], "--bucket-zone"),
+            (vec!["--bucket-pattern", "%S"], "--bucket-pattern"),
             (vec!["--memory-budget", "31MiB"], "MEMORY_BUDGET"),
             (vec!["--parallelism", "200"], "MEMORY_BUDGET"),
             (vec!["--rest-port", "80810"], "--rest-port"),

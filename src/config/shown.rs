@@ -40,7 +40,8 @@ impl Settings {
                 "KAFKA_BOOTSTRAP_SERVERS",
                 self.kafka.bootstrap_servers.clone(),
             ),
-            ("KAFKA_TOPIC", self.topic.clone()),
+            ("KAFKA_TOPIC", self.topics.to_string()),
+            ("START_FROM", self.start_from.to_string()),
             ("KAFKA_GROUP_ID", self.kafka.group_id.clone()),
             ("KAFKA_PROPERTIES", properties.join("\n")),
             (
@@ -63,6 +64,10 @@ impl Settings {
             ("PARALLELISM", self.parallelism.to_string()),
             ("AVRO_SCHEMA", self.schema.name().to_owned()),
             ("AVRO_FORMAT", self.schema.framing().to_string()),
+            ("BUCKET_BY", self.bucket_by.to_string()),
+            ("BUCKET_ZONE", self.bucketing.zone.to_string()),
+            ("BUCKET_PATTERN", self.bucketing.pattern.to_string()),
+            ("TOPIC_FOLDERS", self.bucketing.by_topic.to_string()),
             ("MAX_FILE_SIZE", size(self.max_file_size)),
             (
                 "PARQUET_COMPRESSION",

@@ -1,6 +1,6 @@
 //! What lies at the four paths, looked at piece by piece; what was looked at once is kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::FindError;
@@ -46,8 +46,22 @@ impl Archive {
         })
     }
 
-    pub(super) fn split(&self, partition: i32) -> Split {
-        Split::new(self.slots.newest.identity.topic.as_str(), partition)
+    /// The partition of the topic that is named, or of the only one that there is.
+    pub fn split(&self, topic: Option<&str>, partition: i32) -> Result<Split, FindError> {
+        let saved = self.slots.newest.next_offsets.iter();
+        let known: BTreeSet<_> = saved.map(|saved| saved.split.topic.to_string()).collect();
+        let known: Vec<_> = known.into_iter().collect();
+        match (topic, known.as_slice()) {
+            (Some(topic), known) if known.iter().any(|k| k == topic) => {
+                Ok(Split::new(topic, partition))
+            }
+            (Some(topic), _) => Err(FindError::NoTopic {
+                topic: topic.to_owned(),
+                known,
+            }),
+            (None, [only]) => Ok(Split::new(only.as_str(), partition)),
+            (None, _) => Err(FindError::WhichTopic(known)),
+        }
     }
 
     pub(super) fn tree(&self, root: Root) -> &Tree {

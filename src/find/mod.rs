@@ -56,6 +56,13 @@ pub enum FindError {
          schema of this archive does not have"
     )]
     NoColumn { url: String, column: &'static str },
+    #[error(
+        "the archive holds several topics: name that of the record with --topic, one of {}",
+        .0.join(", ")
+    )]
+    WhichTopic(Vec<String>),
+    #[error("the archive holds no topic {topic}, but {}", .known.join(", "))]
+    NoTopic { topic: String, known: Vec<String> },
     #[error("a task of the search ended too early: {0}")]
     Task(#[from] tokio::task::JoinError),
 }

@@ -14,15 +14,15 @@ use super::folder::File;
 use super::record::InFile;
 use super::{CONCURRENCY, FindError};
 use crate::clock::EpochMillis;
-use crate::ids::{CheckpointId, Offset};
-use crate::sink::bucket::Bucket;
+use crate::ids::{CheckpointId, Offset, Split};
+use crate::sink::bucket::Bucketing;
 
 #[derive(Debug, Serialize)]
 pub struct Moment {
     /// Milliseconds since 1970.
     pub time: i64,
-    /// Folder of its hour.
-    pub hour: String,
+    /// Folder of what was processed then; none where times of the records choose the folders.
+    pub folder: Option<String>,
     pub partition: Option<i32>,
     pub files: Vec<Written>,
     /// The last lines before it, and the first of then or later.
@@ -54,14 +54,16 @@ pub struct Held {
 }
 
 impl Moment {
-    /// With a partition: only files that hold records of it.
+    /// With a split: only files that hold records of it. `bucketing` is that of the service, if it is by
+    /// the time of processing.
     pub async fn find(
         archive: &Archive,
         time: EpochMillis,
-        partition: Option<i32>,
+        split: Option<Split>,
+        bucketing: Option<&Bucketing>,
     ) -> Result<Self, FindError> {
         let (before, after) = around(archive, time).await?;
-        let hour = Bucket::of_processing_time(time).to_string();
+        let folder = bucketing.map(|of| of.pattern.folder(time, of.zone));
         let mut files = Vec::new();
         let newest = archive.slots.newest.id.0;
         let mut next = after.as_ref().map(|of| of.checkpoint.0);
@@ -69,7 +71,7 @@ impl Moment {
         while let Some(id) = next {
             let folder = archive.folder(CheckpointId(id)).await?;
             let visible = stream::iter(folder.files().cloned())
-                .map(|file| seen(archive, file, partition))
+                .map(|file| seen(archive, file, split.as_ref()))
                 .buffered(CONCURRENCY);
             let visible: Vec<_> = visible.try_collect().await?;
             // Lines of a checkpoint that was never complete have no files.
@@ -81,18 +83,19 @@ impl Moment {
             }));
             next = Some(id + 1).filter(|id| *id <= newest && complete < 2);
         }
-        let of_hour = |written: &Written| {
-            let folder = written.file.s3_key.rsplit_once('/');
-            folder.is_some_and(|(folder, _)| folder.ends_with(&hour))
-        };
-        files.retain(of_hour);
+        if let Some(of_then) = &folder {
+            files.retain(|written| {
+                let folder = written.file.s3_key.rsplit_once('/');
+                folder.is_some_and(|(folder, _)| folder.ends_with(of_then))
+            });
+        }
         if files.is_empty() {
             archive.was_whole()?;
         }
         Ok(Self {
             time: time.0,
-            hour,
-            partition,
+            folder,
+            partition: split.map(|split| split.partition),
             files,
             before,
             after,
@@ -106,9 +109,9 @@ enum Seen {
     File(Written),
 }
 
-async fn seen(archive: &Archive, file: File, partition: Option<i32>) -> Result<Seen, FindError> {
+async fn seen(archive: &Archive, file: File, split: Option<&Split>) -> Result<Seen, FindError> {
     let of_line = InFile::of_line(&file);
-    let Some(partition) = partition else {
+    let Some(split) = split else {
         let is_visible = archive.tree(file.root).has(&file.url).await?;
         return Ok(if is_visible {
             Seen::File(Written {
@@ -122,9 +125,8 @@ async fn seen(archive: &Archive, file: File, partition: Option<i32>) -> Result<S
     let Some(part) = archive.part(file.root, &file.url).await? else {
         return Ok(Seen::Not);
     };
-    let split = archive.split(partition);
     let mut stated = part.footer.stated.offsets.iter();
-    Ok(match stated.find(|of| of.split == split) {
+    Ok(match stated.find(|of| of.split == *split) {
         None => Seen::WithoutPartition,
         Some(held) => Seen::File(Written {
             file: of_line,

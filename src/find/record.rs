@@ -44,7 +44,7 @@ pub enum Place {
     },
     /// The archive of this partition begins behind it.
     BeforeBegin { begin: NextOffset },
-    /// The topic has no such partition, as far as the newest slot knows.
+    /// The archive has no such partition, as far as the newest slot knows.
     NoPartition { newest_slot: CheckpointId },
     /// Gone from Kafka before it could be archived; this start has given it up.
     GivenUp { start: CheckpointId },
@@ -76,10 +76,11 @@ pub struct InFile {
 impl Record {
     pub async fn find(
         archive: &Archive,
+        topic: Option<&str>,
         partition: i32,
         offset: Offset,
     ) -> Result<Self, FindError> {
-        let split = archive.split(partition);
+        let split = archive.split(topic, partition)?;
         let place = place(archive, &split, offset).await?;
         if !place.is_in_archive() {
             archive.was_whole()?;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::archive::PartFile;
 use crate::ids::{Offset, Split};
 use crate::store::Root;
-use crate::transform::enrich::{OFFSET, PARTITION};
+use crate::transform::enrich::{OFFSET, PARTITION, TOPIC};
 use crate::verify::columns;
 use crate::verify::tree::Tree;
 use crate::verify::unreadable::{PartError, Unreadable};
@@ -43,19 +43,24 @@ pub async fn find(
     offset: Offset,
 ) -> Result<Row, PartError> {
     let metadata = &part.footer.metadata;
-    let names: &[&str] = match root {
-        Root::Output => &[PARTITION, OFFSET],
-        Root::Dropped => &[PARTITION, OFFSET, ERROR],
-    };
+    let mut names = vec![PARTITION, OFFSET];
+    if root == Root::Dropped {
+        names.push(ERROR);
+    }
+    // Of one topic, as a rule: then its column says nothing.
+    let held = &part.footer.stated.offsets;
+    if held.iter().any(|held| held.split.topic != split.topic) {
+        names.push(TOPIC);
+    }
     let arrow = arrow_metadata(part)?;
     let mut before = 0;
     for group in 0..metadata.num_row_groups() {
         if may_hold(metadata, group, split.partition, offset) {
-            let chunks = columns::fetch(tree, &part.entry, metadata, group, names).await?;
+            let chunks = columns::fetch(tree, &part.entry, metadata, group, &names).await?;
             let mut within = 0;
-            for batch in chunks.decode(arrow.clone(), group, names)? {
+            for batch in chunks.decode(arrow.clone(), group, &names)? {
                 let batch = batch.map_err(|e| ParquetError::ArrowError(e.to_string()))?;
-                if let Some(place) = place(&batch, split.partition, offset)? {
+                if let Some(place) = place(&batch, split, offset)? {
                     return Ok(Row {
                         row_group: group,
                         row_in_group: within + place as u64,
@@ -96,7 +101,7 @@ fn holds<T: PartialOrd>(least: Option<&T>, greatest: Option<&T>, sought: &T) -> 
     least.is_none_or(|least| least <= sought) && greatest.is_none_or(|most| sought <= most)
 }
 
-fn place(batch: &RecordBatch, partition: i32, offset: Offset) -> Result<Option<usize>, Unreadable> {
+fn place(batch: &RecordBatch, split: &Split, offset: Offset) -> Result<Option<usize>, Unreadable> {
     let (partitions, offsets) = (|| {
         let partitions = batch.column_by_name(PARTITION)?;
         let offsets = batch.column_by_name(OFFSET)?;
@@ -106,8 +111,12 @@ fn place(batch: &RecordBatch, partition: i32, offset: Offset) -> Result<Option<u
         ))
     })()
     .ok_or_else(|| Unreadable::Differs("its lineage columns are of other types".into()))?;
-    let mut rows = partitions.iter().zip(offsets.iter());
-    Ok(rows.position(|row| row == (&partition, &offset.0)))
+    let topics = batch.column_by_name(TOPIC);
+    let topics = topics.and_then(|topics| topics.as_string_opt::<i32>());
+    let of_topic = |row: usize| topics.is_none_or(|topics| topics.value(row) == &*split.topic);
+    let mut rows = partitions.iter().zip(offsets.iter()).enumerate();
+    let sought = (&split.partition, &offset.0);
+    Ok(rows.find_map(|(row, of)| (of == sought && of_topic(row)).then_some(row)))
 }
 
 fn error(batch: &RecordBatch, place: usize) -> Option<String> {

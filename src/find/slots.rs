@@ -66,7 +66,7 @@ async fn read(archive: &Archive, id: CheckpointId) -> Result<Option<Slot>, FindE
 
 /// Whether the offset was consumed when the slot was written. A topic that was made again begins anew.
 fn is_past(archive: &Archive, slot: &Slot, split: &Split, offset: Offset) -> bool {
-    let same_topic = slot.topic_id == archive.slots.newest.topic_id;
+    let same_topic = slot.same_topic(&archive.slots.newest, &split.topic);
     let of_split = slot.next_offsets.iter().find(|of| of.split == *split);
     same_topic && of_split.is_some_and(|of| of.next_offset.0 > offset.0)
 }

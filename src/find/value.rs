@@ -20,7 +20,7 @@ use crate::clock::EpochMillis;
 use crate::config::bound::Bound;
 use crate::ids::{CheckpointId, Offset};
 use crate::store::Root;
-use crate::transform::enrich::{OFFSET, PARTITION};
+use crate::transform::enrich::{OFFSET, PARTITION, TOPIC};
 use crate::verify::columns;
 use crate::verify::unreadable::{PartError, Unreadable};
 
@@ -150,13 +150,13 @@ async fn in_file(
         if places.is_empty() {
             continue;
         }
-        let names = [PARTITION, OFFSET];
+        let names = [TOPIC, PARTITION, OFFSET];
         let chunks = columns::fetch(tree, &part.entry, metadata, group, &names).await;
         let batches = chunks.map_err(failed)?.decode(arrow.clone(), group, &names);
         let origins = origins(batches.map_err(|e| failed(e.into()))?, &places);
-        for (place, (partition, offset)) in places.iter().zip(origins.map_err(failed)?) {
+        for (place, (topic, partition, offset)) in places.iter().zip(origins.map_err(failed)?) {
             found.push(Found {
-                topic: archive.slots.newest.identity.topic.clone(),
+                topic,
                 partition,
                 offset,
                 file: InFile::of_line(&file),
@@ -200,7 +200,7 @@ fn places(batches: Batches, uuid: &str) -> Result<Vec<u64>, ParquetError> {
     Ok(places)
 }
 
-fn origins(batches: Batches, places: &[u64]) -> Result<Vec<(i32, Offset)>, PartError> {
+fn origins(batches: Batches, places: &[u64]) -> Result<Vec<(String, i32, Offset)>, PartError> {
     let mut origins = Vec::new();
     let mut before = 0;
     for batch in batches {
@@ -220,10 +220,12 @@ fn origins(batches: Batches, places: &[u64]) -> Result<Vec<(i32, Offset)>, PartE
     Ok(origins)
 }
 
-fn origin(batch: &RecordBatch, row: usize) -> Option<(i32, Offset)> {
+fn origin(batch: &RecordBatch, row: usize) -> Option<(String, i32, Offset)> {
+    let topics = batch.column_by_name(TOPIC)?;
     let partitions = batch.column_by_name(PARTITION)?;
     let offsets = batch.column_by_name(OFFSET)?;
     let partition = partitions.as_primitive_opt::<Int32Type>()?.value(row);
     let offset = offsets.as_primitive_opt::<Int64Type>()?.value(row);
-    Some((partition, Offset(offset)))
+    let topic = topics.as_string_opt::<i32>()?.value(row);
+    Some((topic.to_owned(), partition, Offset(offset)))
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::plumbing::{KafkaOffsets, Threads, discover};
+use super::plumbing::{KafkaOffsets, Known, Threads, discover};
 use super::{JobError, open};
 use crate::checkpoint::coordinator::Coordinator;
 use crate::checkpoint::driver::{Driver, Event, Waiting};
@@ -96,7 +96,7 @@ impl<'a> Opened<'a> {
         let cluster = Arc::new(cluster.map_err(JobError::KafkaSettings)?);
         let identity = JobIdentity {
             cluster: open::cluster_id(&cluster, &patience).await?,
-            topic: settings.topic.clone(),
+            topic: settings.topics.to_string(),
             output: settings.paths.output.to_string(),
             dropped: settings.paths.dropped.to_string(),
             commit_log: settings.paths.commit_log.to_string(),
@@ -123,11 +123,14 @@ impl<'a> Opened<'a> {
             stores: &self.stores,
             patience: &patience,
             identity: &self.identity,
-            topic: &open::Topic {
+            topics: &settings.topics,
+            lookup: &open::Lookup {
                 cluster: &self.cluster,
-                name: &settings.topic,
+                topics: &settings.topics,
+                start_from: &settings.start_from,
                 patience: &patience,
             },
+            start_from: &settings.start_from,
             from_savepoint: from_savepoint.as_ref(),
             allow_lost_offsets: settings.allow_lost_offsets,
             reread_lost_files: settings.reread_lost_files,
@@ -184,9 +187,11 @@ impl Run<'_> {
         if !self.settings.bounded {
             self.tasks.spawn(discover(
                 self.cluster.clone(),
-                self.settings.topic.clone(),
-                self.started.splits.keys().cloned().collect(),
-                self.started.owner.topic_id.clone(),
+                self.settings.topics.clone(),
+                Known {
+                    splits: self.started.splits.keys().cloned().collect(),
+                    topic_ids: self.started.owner.topic_ids.clone(),
+                },
                 self.settings.discovery_interval,
                 patience.clone(),
                 self.events.clone(),
@@ -283,6 +288,7 @@ impl Run<'_> {
                 subtask: index,
                 roll_size: self.settings.max_file_size,
                 compression: self.settings.compression,
+                bucketing: self.settings.bucketing.clone(),
             };
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())
         };
@@ -290,7 +296,11 @@ impl Run<'_> {
         Ok(Subtask {
             index,
             source: source.map_err(JobError::KafkaSettings)?,
-            operator: DecodeAndEnrich::new(&self.settings.schema, progress.dropped.clone())?,
+            operator: DecodeAndEnrich::new(
+                &self.settings.schema,
+                self.settings.event_time,
+                progress.dropped.clone(),
+            )?,
             output: writer(Root::Output),
             dropped: writer(Root::Dropped),
             uploader,

@@ -10,10 +10,11 @@ use async_trait::async_trait;
 use super::JobError;
 use crate::config::Settings;
 use crate::config::location::Location;
-use crate::recovery::decide;
+use crate::recovery::decide::Held;
 use crate::recovery::execute::TopicLookup;
 use crate::runtime::retry::{Patience, with_causes};
-use crate::source::kafka::{Cluster, ClusterError};
+use crate::source::kafka::{Cluster, ClusterError, Topics};
+use crate::source::start_from::StartFrom;
 use crate::store::local::LocalStore;
 use crate::store::s3::requests::Requests;
 use crate::store::s3::{S3Access, S3Store};
@@ -135,25 +136,27 @@ pub async fn cluster_id(cluster: &Arc<Cluster>, patience: &Patience) -> Result<S
     }
 }
 
-/// The topic of a cluster.
-pub struct Topic<'a> {
+/// The topics of a cluster.
+pub struct Lookup<'a> {
     pub cluster: &'a Arc<Cluster>,
-    pub name: &'a str,
+    pub topics: &'a Topics,
+    pub start_from: &'a StartFrom,
     pub patience: &'a Patience,
 }
 
 #[async_trait]
-impl TopicLookup for Topic<'_> {
-    async fn look(&self) -> decide::Topic {
+impl TopicLookup for Lookup<'_> {
+    async fn look(&self) -> Held {
         let mut waiting = Waiting::new(self.patience, "kafka");
         loop {
-            let (cluster, name) = (self.cluster.clone(), self.name.to_owned());
-            let look = tokio::task::spawn_blocking(move || look(&cluster, &name));
+            let (cluster, topics) = (self.cluster.clone(), self.topics.clone());
+            let start_from = self.start_from.clone();
+            let look = tokio::task::spawn_blocking(move || look(&cluster, &topics, &start_from));
             let why = match look.await {
-                Ok(Ok(topic)) if topic.splits.is_empty() => {
-                    format!("topic {} does not exist", self.name)
-                }
-                Ok(Ok(topic)) => return topic,
+                Ok(Ok(held)) => match absent(self.topics, &held) {
+                    Some(why) => why,
+                    None => return held,
+                },
                 Ok(Err(error)) => with_causes(&error),
                 Err(error) => error.to_string(),
             };
@@ -162,19 +165,37 @@ impl TopicLookup for Topic<'_> {
     }
 }
 
-fn look(cluster: &Cluster, topic: &str) -> Result<decide::Topic, ClusterError> {
-    let splits = cluster.partitions(topic)?;
+fn look(cluster: &Cluster, topics: &Topics, start_from: &StartFrom) -> Result<Held, ClusterError> {
+    let splits = cluster.partitions(topics)?;
+    let at_time = match start_from {
+        StartFrom::Time(time) if !splits.is_empty() => cluster.at_time(&splits, *time)?,
+        _ => BTreeMap::new(),
+    };
     let with_marks = splits.into_iter().map(|split| {
         let marks = cluster.watermarks(&split)?;
         Ok((split, marks))
     });
     let splits: BTreeMap<_, _> = with_marks.collect::<Result<_, ClusterError>>()?;
-    // A topic that is not there has no id; asking for it would be an error.
-    let id = match splits.is_empty() {
-        true => None,
-        false => cluster.topic_id(topic)?,
-    };
-    Ok(decide::Topic { splits, id })
+    let ids = cluster.topic_ids(splits.keys())?;
+    Ok(Held {
+        ids,
+        splits,
+        at_time,
+    })
+}
+
+/// Says which of the topics are not there, if that is something to wait for.
+fn absent(topics: &Topics, held: &Held) -> Option<String> {
+    match topics {
+        Topics::Named(names) => {
+            let absent = names.iter().find(|name| !held.has(name));
+            absent.map(|name| format!("topic {name} does not exist"))
+        }
+        Topics::Matching(_) => {
+            let none = held.splits.is_empty();
+            none.then(|| format!("there is no topic whose name matches {topics}"))
+        }
+    }
 }
 
 /// Says what is waited for, at once and then every few seconds.

@@ -1,7 +1,7 @@
 //! The ends of the protocol in a real process: threads behind the barriers, Kafka behind the
-//! offsets, and the look for new partitions.
+//! offsets, and the look for new topics and partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::checkpoint::driver::{Event, OffsetCommitter, Subtasks};
+use crate::checkpoint::slot::TopicIds;
 use crate::ids::{NextOffset, Split, SubtaskIndex};
 use crate::runtime::retry::{Patience, with_causes};
 use crate::runtime::subtask::Command;
-use crate::source::kafka::{Cluster, ClusterError};
+use crate::source::kafka::{Cluster, ClusterError, Topics};
 use crate::source::{SplitStart, Wake};
 
 /// The subtasks' threads, by index: their command channels, and what ends their waiting for records, so
@@ -72,40 +73,44 @@ impl OffsetCommitter for KafkaOffsets {
 /// Concern of the discovery in the health.
 const DISCOVERY: &str = "partition discovery";
 
-/// Looks for partitions that are not known yet, for ever, and reports them as events.
+/// What the discovery has seen before.
+#[derive(Clone)]
+pub struct Known {
+    pub splits: BTreeSet<Split>,
+    pub topic_ids: TopicIds,
+}
+
+/// Looks for topics and partitions that are not known yet, for ever, and reports them as events.
 pub async fn discover(
     cluster: Arc<Cluster>,
-    topic: String,
-    mut known: Vec<Split>,
-    topic_id: Option<String>,
+    topics: Topics,
+    mut known: Known,
     interval: Duration,
     patience: Patience,
     events: mpsc::UnboundedSender<Event>,
 ) {
     loop {
         patience.clock.sleep(interval).await;
-        let (cluster, name, seen) = (cluster.clone(), topic.clone(), known.clone());
-        let look = tokio::task::spawn_blocking(move || {
-            let id = cluster.topic_id(&name)?;
-            Ok::<_, ClusterError>((id, new_splits(&cluster, &name, &seen)?))
-        });
+        let (cluster, topics, seen) = (cluster.clone(), topics.clone(), known.clone());
+        let look = tokio::task::spawn_blocking(move || find(&cluster, &topics, &seen));
         let now = patience.clock.monotonic();
         match look.await {
-            Ok(Ok((Some(is), _))) if topic_id.as_ref().is_some_and(|was| *was != is) => {
+            Ok(Ok(Found::MadeAgain(topic))) => {
                 // Unheard only when the process is ending already.
                 let _ = events.send(Event::TopicMadeAgain { topic });
                 return;
             }
-            Ok(Ok((_, new))) => {
+            Ok(Ok(Found::New(starts, topic_ids))) => {
                 patience.health.well(DISCOVERY, now);
-                if new.is_empty() {
+                if starts.is_empty() {
                     continue;
                 }
-                for start in &new {
+                for start in &starts {
                     tracing::info!(split = %start.split, from = start.from.0, "new partition");
+                    known.splits.insert(start.split.clone());
                 }
-                known.extend(new.iter().map(|start| start.split.clone()));
-                if events.send(Event::NewSplits(new)).is_err() {
+                known.topic_ids.extend(topic_ids.clone());
+                if events.send(Event::NewSplits { starts, topic_ids }).is_err() {
                     return;
                 }
             }
@@ -115,13 +120,23 @@ pub async fn discover(
     }
 }
 
-fn new_splits(
-    cluster: &Cluster,
-    topic: &str,
-    known: &[Split],
-) -> Result<Vec<SplitStart>, ClusterError> {
-    let splits = cluster.partitions(topic)?;
-    let new = splits.into_iter().filter(|split| !known.contains(split));
+enum Found {
+    New(Vec<SplitStart>, TopicIds),
+    /// A topic of the name of a known one.
+    MadeAgain(String),
+}
+
+fn find(cluster: &Cluster, topics: &Topics, known: &Known) -> Result<Found, ClusterError> {
+    let splits = cluster.partitions(topics)?;
+    let topic_ids = cluster.topic_ids(splits.iter())?;
+    for (topic, is) in &topic_ids {
+        if known.topic_ids.get(topic).is_some_and(|was| was != is) {
+            return Ok(Found::MadeAgain(topic.to_string()));
+        }
+    }
+    let new = splits
+        .into_iter()
+        .filter(|split| !known.splits.contains(split));
     let starts = new.map(|split| {
         let from = cluster.watermarks(&split)?.earliest;
         Ok(SplitStart {
@@ -131,7 +146,7 @@ fn new_splits(
             until: None,
         })
     });
-    starts.collect()
+    Ok(Found::New(starts.collect::<Result<_, _>>()?, topic_ids))
 }
 
 #[cfg(test)]

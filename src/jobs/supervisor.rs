@@ -179,7 +179,7 @@ impl Supervisor {
         self.history.begin(self.lock().started_at);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            topic = self.settings.topic,
+            topics = %self.settings.topics,
             brokers = self.settings.kafka.bootstrap_servers,
             output = %self.settings.paths.output,
             "starting"

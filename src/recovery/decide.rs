@@ -1,14 +1,16 @@
 //! What a start may do, decided from what it has seen.
 
+mod begin;
 mod savepoint;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::checkpoint::slot::{JobIdentity, Origin, PendingFile, Slot, SplitOffset};
+use crate::checkpoint::slot::{JobIdentity, Origin, PendingFile, Slot, SplitOffset, TopicIds};
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Split};
 use crate::mutants::{self, Mutant};
 use crate::sink::naming::PartName;
-use crate::source::kafka::Watermarks;
+use crate::source::kafka::{Topics, Watermarks};
+use crate::source::start_from::StartFrom;
 use crate::store::{Root, Upload};
 
 pub use savepoint::Savepoint;
@@ -18,20 +20,33 @@ pub use savepoint::Savepoint;
 pub struct Facts<'a> {
     pub newest: Option<&'a Slot>,
     pub identity: &'a JobIdentity,
-    pub topic: &'a Topic,
-    /// Where a new job shall begin.
+    /// The topics that are archived.
+    pub topics: &'a Topics,
+    pub held: &'a Held,
+    /// Where a new job begins.
+    pub start_from: &'a StartFrom,
+    /// Where a new job shall begin instead.
     pub savepoint: Option<&'a Savepoint>,
     /// Go on from the earliest record where a saved offset is lost.
     pub allow_lost_offsets: bool,
 }
 
-/// The topic as Kafka has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topic {
-    /// Kafka's own id of it; `None` where the brokers have none.
-    pub id: Option<String>,
+/// The topics as Kafka has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// None where the brokers have none.
+    pub ids: TopicIds,
     /// All splits, and what is held of them.
     pub splits: BTreeMap<Split, Watermarks>,
+    /// Where a start from a time begins, if it is one.
+    pub at_time: BTreeMap<Split, NextOffset>,
+}
+
+impl Held {
+    /// Whether the topic is there.
+    pub fn has(&self, topic: &str) -> bool {
+        self.splits.keys().any(|split| *split.topic == *topic)
+    }
 }
 
 /// What the start record will say.
@@ -40,7 +55,7 @@ pub struct Plan {
     pub id: CheckpointId,
     /// `None` for the first start, which makes a new id.
     pub job: Option<JobId>,
-    pub topic_id: Option<String>,
+    pub topic_ids: TopicIds,
     pub generation: Generation,
     /// Of all splits, those never seen before from their earliest record.
     pub next_offsets: BTreeMap<Split, NextOffset>,
@@ -122,6 +137,36 @@ pub enum Refusal {
     },
 
     #[error(
+        "topic {topic} has saved offsets, and is not there any more. To go on without it, start with \
+         --allow-lost-offsets"
+    )]
+    TopicGone { topic: String },
+
+    #[error(
+        "START_FROM={start_from} names no offset for {0}: name every partition, since records would be \
+         left out, or archived, by oversight",
+        .splits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    NoOffset {
+        start_from: String,
+        splits: Vec<Split>,
+    },
+
+    #[error("START_FROM={start_from} names partition {place}, and there is none")]
+    NoPartition { start_from: String, place: String },
+
+    #[error(
+        "START_FROM={start_from}: {split} holds the offsets {} to {}: offset {offset} is not among them",
+        .held.earliest, .held.end
+    )]
+    OffsetNotHeld {
+        start_from: String,
+        split: Split,
+        offset: NextOffset,
+        held: Watermarks,
+    },
+
+    #[error(
         "files of a complete checkpoint are lost: {0}. If nobody has moved or deleted them, they \
          have never been visible: start with --reread-lost-files to read their records again from \
          Kafka. If somebody has, that would double their records: put them back"
@@ -175,25 +220,15 @@ pub fn decide(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     match (facts.newest, facts.savepoint) {
         (Some(newest), _) => go_on(facts, newest),
         (None, Some(savepoint)) => savepoint.begin(facts),
-        (None, None) => Ok(begin(facts)),
+        (None, None) => begin::begin(facts),
     }
-}
-
-/// The first start of a job, from the earliest records.
-fn begin(facts: &Facts<'_>) -> Plan {
-    let earliest = facts
-        .topic
-        .splits
-        .iter()
-        .map(|(split, held)| (split.clone(), held.earliest));
-    first_start(facts, earliest.collect())
 }
 
 fn first_start(facts: &Facts<'_>, next_offsets: BTreeMap<Split, NextOffset>) -> Plan {
     Plan {
         id: CheckpointId(0),
         job: None,
-        topic_id: facts.topic.id.clone(),
+        topic_ids: facts.held.ids.clone(),
         generation: Generation::FIRST,
         begins: next_offsets.clone(),
         next_offsets,
@@ -208,27 +243,22 @@ fn first_start(facts: &Facts<'_>, next_offsets: BTreeMap<Split, NextOffset>) -> 
 /// Goes on from the newest slot.
 fn go_on(facts: &Facts<'_>, newest: &Slot) -> Result<Plan, Refusal> {
     same_job(&newest.identity, facts.identity)?;
-    let same = match (&newest.topic_id, &facts.topic.id) {
-        (Some(was), Some(is)) => Some(was == is),
-        _ => None,
+    same_topics(newest, facts)?;
+    let same = |topic: &str| {
+        let ids = (newest.topic_ids.get(topic), facts.held.ids.get(topic));
+        match ids {
+            (Some(was), Some(is)) => Some(was == is),
+            _ => None,
+        }
     };
-    if same == Some(false) && !facts.allow_lost_offsets {
-        return Err(Refusal::TopicMadeAgain {
-            topic: newest.identity.topic.clone(),
-            was: newest.topic_id.clone().unwrap_or_default(),
-            is: facts.topic.id.clone().unwrap_or_default(),
-        });
-    }
     let mut saved = saved(newest);
     no_partition_gone(&saved, facts)?;
-    if same == Some(false) {
-        saved.clear();
-    }
+    saved.retain(|split, _| same(&split.topic) != Some(false));
     let (next_offsets, lost) = next_offsets(facts, &saved, same);
     if !lost.is_empty() && !facts.allow_lost_offsets {
         return Err(Refusal::OffsetsLost(lost));
     }
-    let begins = facts.topic.splits.iter().map(|(split, held)| {
+    let begins = facts.held.splits.iter().map(|(split, held)| {
         let begin = saved.get(split).map_or(held.earliest, |saved| saved.begin);
         (split.clone(), begin)
     });
@@ -253,10 +283,12 @@ fn go_on(facts: &Facts<'_>, newest: &Slot) -> Result<Plan, Refusal> {
     } else {
         newest.savepoints.clone()
     };
+    let mut topic_ids = newest.topic_ids.clone();
+    topic_ids.extend(facts.held.ids.clone());
     Ok(Plan {
         id,
         job: Some(newest.job.clone()),
-        topic_id: facts.topic.id.clone().or_else(|| newest.topic_id.clone()),
+        topic_ids,
         generation,
         next_offsets,
         begins,
@@ -276,25 +308,29 @@ fn saved(slot: &Slot) -> Saved<'_> {
 }
 
 fn no_partition_gone(saved: &Saved<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
-    let splits = &facts.topic.splits;
+    let splits = &facts.held.splits;
     match saved.keys().find(|split| !splits.contains_key(split)) {
-        Some(split) if !facts.allow_lost_offsets => Err(Refusal::PartitionGone {
+        Some(_) if facts.allow_lost_offsets => Ok(()),
+        Some(split) if facts.held.has(&split.topic) => Err(Refusal::PartitionGone {
             split: (*split).clone(),
         }),
-        _ => Ok(()),
+        Some(split) => Err(Refusal::TopicGone {
+            topic: split.topic.to_string(),
+        }),
+        None => Ok(()),
     }
 }
 
 /// Of all splits, those that are not saved from their earliest record; and what is lost of the others.
-/// `same` says whether they are known to be of the same topic.
+/// `same` says of a topic whether it is known to be the same one.
 fn next_offsets(
     facts: &Facts<'_>,
     saved: &Saved<'_>,
-    same: Option<bool>,
+    same: impl Fn(&str) -> Option<bool>,
 ) -> (BTreeMap<Split, NextOffset>, Vec<Lost>) {
     let mut next_offsets = BTreeMap::new();
     let mut lost = Vec::new();
-    for (split, &held) in &facts.topic.splits {
+    for (split, &held) in &facts.held.splits {
         let from = match saved.get(split).map(|saved| saved.next_offset) {
             Some(from) if from < held.earliest || from > held.end => {
                 lost.push(Lost {
@@ -303,7 +339,7 @@ fn next_offsets(
                     held,
                 });
                 // The same topic, cut short: what it still holds is archived.
-                if same == Some(true) && from > held.end {
+                if same(&split.topic) == Some(true) && from > held.end {
                     held.end
                 } else {
                     held.earliest
@@ -320,7 +356,6 @@ fn next_offsets(
 fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {
     let pairs = [
         ("Kafka cluster", &stored.cluster, &own.cluster),
-        ("topic (KAFKA_TOPIC)", &stored.topic, &own.topic),
         ("output (OUTPUT_PATH)", &stored.output, &own.output),
         (
             "dropped output (DROPPED_PATH)",
@@ -346,6 +381,34 @@ fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {
         }),
         None => Ok(()),
     }
+}
+
+/// Other topics may come to those that have saved offsets; none of these may be left out, or be another
+/// one of the same name.
+fn same_topics(newest: &Slot, facts: &Facts<'_>) -> Result<(), Refusal> {
+    let (stored, own) = (&newest.identity.topic, &facts.identity.topic);
+    for saved in &newest.next_offsets {
+        let topic = &saved.split.topic;
+        if stored != own && !facts.topics.include(topic) {
+            return Err(Refusal::OtherJob {
+                what: "topic (KAFKA_TOPIC)",
+                stored: stored.clone(),
+                own: own.clone(),
+            });
+        }
+        let ids = (newest.topic_ids.get(topic), facts.held.ids.get(topic));
+        if let (Some(was), Some(is)) = ids
+            && was != is
+            && !facts.allow_lost_offsets
+        {
+            return Err(Refusal::TopicMadeAgain {
+                topic: topic.to_string(),
+                was: was.clone(),
+                is: is.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Of the open uploads of one root, those that nobody will ever finalize: of this job, of an older

@@ -15,13 +15,14 @@ use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Split};
 use crate::mutants::{self, Mutant};
 use crate::offset_set::ExactOffsets;
 use crate::recovery::agreement::{self, Disagreement};
-use crate::recovery::decide::{self, Facts, Refusal, Savepoint, Topic};
+use crate::recovery::decide::{self, Facts, Held, Refusal, Savepoint};
 use crate::recovery::reread;
 use crate::runtime::failure;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::sink::committer::{self, LostFile};
-use crate::source::kafka::Watermarks;
+use crate::source::kafka::{Topics, Watermarks};
 use crate::source::reread::Reread;
+use crate::source::start_from::StartFrom;
 use crate::store::{Key, Objects, Root, StoreError, Stores};
 
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +53,11 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
 }
 
-/// The topic as Kafka has it now.
+/// The topics as Kafka has them now.
 #[async_trait]
 pub trait TopicLookup: Send + Sync {
-    /// Its id, all its splits and what is held of them; waits until there are any.
-    async fn look(&self) -> Topic;
+    /// Their ids, all their splits and what is held of them; waits until there are any.
+    async fn look(&self) -> Held;
 }
 
 /// What recovery looks at and acts on.
@@ -66,8 +67,12 @@ pub struct Recovery<'a> {
     pub stores: &'a Stores,
     pub patience: &'a Patience,
     pub identity: &'a JobIdentity,
-    pub topic: &'a dyn TopicLookup,
-    /// Where a new job shall begin.
+    /// What is archived.
+    pub topics: &'a Topics,
+    pub lookup: &'a dyn TopicLookup,
+    /// Where a new job begins.
+    pub start_from: &'a StartFrom,
+    /// Where a new job shall begin instead.
     pub from_savepoint: Option<&'a FromSavepoint>,
     pub allow_lost_offsets: bool,
     pub reread_lost_files: bool,
@@ -269,12 +274,14 @@ impl Recovery<'_> {
             }
             // After the slot, never before: an instance that is still alive may have read on in
             // between, and its offsets would look like those of a topic that was made again.
-            let topic = self.topic.look().await;
+            let held = self.lookup.look().await;
             let savepoint = self.savepoint(newest.as_ref()).await?;
             let plan = decide::decide(&Facts {
                 newest: newest.as_ref(),
                 identity: self.identity,
-                topic: &topic,
+                topics: self.topics,
+                held: &held,
+                start_from: self.start_from,
                 savepoint: savepoint.as_ref(),
                 allow_lost_offsets: self.allow_lost_offsets,
             })?;
@@ -287,7 +294,7 @@ impl Recovery<'_> {
                 generation: plan.generation,
                 nonce: nonce.clone(),
                 identity: self.identity.clone(),
-                topic_id: plan.topic_id,
+                topic_ids: plan.topic_ids,
                 begins: plan.begins,
                 savepoints: plan.savepoints,
                 origin: plan.origin,
@@ -323,7 +330,7 @@ impl Recovery<'_> {
                         owner,
                         record,
                         next_offsets: plan.next_offsets,
-                        splits: topic.splits,
+                        splits: held.splits,
                         restored: self.restored(newest.as_ref(), savepoint.as_ref()),
                         orphans_aborted: 0,
                         lost: BTreeMap::new(),

@@ -186,7 +186,7 @@ where
             failure::point(failure::FETCH_AFTER);
             let now = self.clock.wall();
             let splits = self.source.splits();
-            for rows in self.operator.apply(&batch, splits, self.open)? {
+            for rows in self.operator.apply(&batch, splits, self.open, now)? {
                 let writer = match rows.root {
                     Root::Output => &mut self.output,
                     Root::Dropped => &mut self.dropped,

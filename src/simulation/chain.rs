@@ -181,6 +181,7 @@ impl Operator<SimBatch> for SimOperator {
         batch: &SimBatch,
         _splits: &[Split],
         _checkpoint: CheckpointId,
+        _now: EpochMillis,
     ) -> Result<Vec<Rows>, TransformError> {
         let (bad, good) = batch
             .0
@@ -197,6 +198,7 @@ impl Operator<SimBatch> for SimOperator {
                 root,
                 batch: RecordBatch::try_new_with_options(schema, Vec::new(), &options)?,
                 origins,
+                times: None,
             });
         }
         Ok(out)

@@ -18,11 +18,11 @@ use crate::checkpoint::coordinator::Request;
 use crate::checkpoint::coordinator::{Coordinator, Rhythm};
 use crate::checkpoint::driver::{Driver, DriverError, Event, OffsetCommitter, Subtasks, Waiting};
 use crate::checkpoint::log::{CheckpointLog, LogError};
-use crate::checkpoint::slot::JobIdentity;
+use crate::checkpoint::slot::{JobIdentity, TopicIds};
 use crate::clock::{Clock, EpochMillis};
 use crate::commit_log::CommitLog;
 use crate::ids::{NextOffset, Split, SubtaskIndex};
-use crate::recovery::decide;
+use crate::recovery::decide::Held;
 use crate::recovery::execute::{Recovery, RecoveryError, Started, TopicLookup};
 use crate::runtime::budget::Budget;
 use crate::runtime::health::Health;
@@ -31,7 +31,8 @@ use crate::runtime::retry::Patience;
 use crate::runtime::subtask::{Command, Subtask, Watch};
 use crate::sink::upload::Uploader;
 use crate::source::SplitStart;
-use crate::source::kafka::Watermarks;
+use crate::source::kafka::{Topics, Watermarks};
+use crate::source::start_from::StartFrom;
 use crate::store::{Root, Stores};
 
 pub const PARALLELISM: u32 = 2;
@@ -199,7 +200,7 @@ impl Outside {
         self.topic.lock().expect("no check has failed before")
     }
 
-    pub fn topic_now(&self) -> decide::Topic {
+    pub fn held_now(&self) -> Held {
         let ends = self.ends();
         let marks = |end: i64| Watermarks {
             earliest: NextOffset(0),
@@ -207,17 +208,18 @@ impl Outside {
         };
         let splits = ends.iter();
         let splits = splits.map(|(&p, &end)| (Split::new(TOPIC, p), marks(end)));
-        decide::Topic {
-            id: Some(TOPIC.into()),
+        Held {
+            ids: TopicIds::from([(TOPIC.into(), TOPIC.into())]),
             splits: splits.collect(),
+            ..Held::default()
         }
     }
 }
 
 #[async_trait]
 impl TopicLookup for Outside {
-    async fn look(&self) -> decide::Topic {
-        self.topic_now()
+    async fn look(&self) -> Held {
+        self.held_now()
     }
 }
 
@@ -253,11 +255,11 @@ impl Process {
     }
 
     /// Finds the partitions that were added since.
-    pub fn discover(&self, topic: &decide::Topic) {
+    pub fn discover(&self, held: &Held) {
         let mut inside = self.inside.lock().expect("no check has failed before");
         let Inside { known, events, .. } = &mut *inside;
         let Some(events) = events else { return };
-        let new = topic.splits.iter().filter(|(s, _)| !known.contains(s));
+        let new = held.splits.iter().filter(|(s, _)| !known.contains(s));
         let starts = new.map(|(split, held)| SplitStart {
             split: split.clone(),
             from: held.earliest,
@@ -267,7 +269,8 @@ impl Process {
         let starts: Vec<_> = starts.collect();
         known.extend(starts.iter().map(|start| start.split.clone()));
         // Unheard when the process is ending already.
-        let _ = events.send(Event::NewSplits(starts));
+        let topic_ids = held.ids.clone();
+        let _ = events.send(Event::NewSplits { starts, topic_ids });
     }
 }
 
@@ -298,7 +301,9 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         stores: &stores,
         patience: &patience,
         identity: &identity,
-        topic: &outside,
+        topics: &Topics::Named([TOPIC.to_owned()].into()),
+        lookup: &outside,
+        start_from: &StartFrom::Earliest,
         from_savepoint: None,
         allow_lost_offsets: false,
         reread_lost_files: outside.reread_lost_files,

@@ -253,7 +253,7 @@ impl World {
             1..=4 => {
                 let awake: Vec<_> = self.processes.iter().filter(|p| !p.paused).collect();
                 if let Some(process) = self.rng.choice(awake) {
-                    process.discover(&outside.topic_now());
+                    process.discover(&outside.held_now());
                 }
             }
             5 | 6 => {

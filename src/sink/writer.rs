@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_schema::ArrowError;
+use arrow_select::take::take_record_batch;
 use parquet::errors::ParquetError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Bucketing, Group, Router};
 use super::footer::{self, OffsetSets};
 use super::naming::PartName;
 use super::parquet::{Compression, ParquetFile};
@@ -18,8 +21,12 @@ use crate::runtime::budget::{Budget, Share};
 use crate::store::{Committable, Key, Root};
 use crate::transform::Rows;
 
-/// To close smaller files would free little, and leave many.
+/// To close smaller files would free little, and leave many; unless there are so many of them that they
+/// fill the budget.
 const WORTH_SHEDDING: usize = 1 << 20;
+
+/// More are open only where event times are spread.
+const MANY_FILES: usize = 16;
 
 /// What the files of one writer have in common.
 #[derive(Debug, Clone)]
@@ -31,12 +38,14 @@ pub struct PartSettings {
     /// A file that reaches so many bytes is closed before its barrier.
     pub roll_size: usize,
     pub compression: Compression,
+    pub bucketing: Bucketing,
 }
 
 pub struct ParquetSinkWriter {
     settings: PartSettings,
     uploader: mpsc::UnboundedSender<Command>,
     budget: Arc<Budget>,
+    router: Router,
     open: BTreeMap<Bucket, OpenFile>,
     /// Of the checkpoint that is open, rolled by size.
     rolled: Vec<ClosedFile>,
@@ -62,6 +71,7 @@ impl ParquetSinkWriter {
         budget: Arc<Budget>,
     ) -> Self {
         Self {
+            router: Router::new(settings.bucketing.clone()),
             settings,
             uploader,
             budget,
@@ -72,7 +82,7 @@ impl ParquetSinkWriter {
         }
     }
 
-    fn open_file(&mut self, bucket: Bucket, sample: &Rows) -> Result<OpenFile, SinkError> {
+    fn open_file(&mut self, bucket: &Bucket, sample: &RecordBatch) -> Result<OpenFile, SinkError> {
         let name = PartName {
             job: self.settings.job.clone(),
             generation: self.settings.generation,
@@ -81,7 +91,7 @@ impl ParquetSinkWriter {
         };
         self.sequence += 1;
         let key = Key::new(format!("{bucket}/{name}"));
-        let parquet = ParquetFile::create(&sample.batch, self.settings.compression)
+        let parquet = ParquetFile::create(sample, self.settings.compression)
             .map_err(|source| encode_error(&key, source))?;
         let (pieces, receive_pieces) = mpsc::unbounded_channel();
         let (send_durable, durable) = oneshot::channel();
@@ -105,25 +115,30 @@ impl ParquetSinkWriter {
         })
     }
 
-    /// Writes rows `from..to`, all of one bucket.
-    fn write_run(
+    /// Writes the rows of one bucket.
+    fn write_group(
         &mut self,
         rows: &Rows,
-        (from, to): (usize, usize),
-        bucket: Bucket,
+        Group {
+            bucket,
+            rows: places,
+        }: Group,
         checkpoint: CheckpointId,
     ) -> Result<(), SinkError> {
         let mut file = match self.open.remove(&bucket) {
             Some(file) => file,
-            None => self.open_file(bucket, rows)?,
+            None => self.open_file(&bucket, &rows.batch)?,
         };
-        file.parquet
-            .write(&rows.batch.slice(from, to - from))
-            .map_err(|source| encode_error(&file.key, source))?;
-        for &origin in &rows.origins[from..to] {
-            file.offsets.add(origin);
+        for &place in &places {
+            file.offsets.add(rows.origins[place as usize]);
         }
-        file.rows += (to - from) as u64;
+        let count = places.len();
+        let batch = pick(&rows.batch, places)
+            .map_err(|e| encode_error(&file.key, ParquetError::ArrowError(e.to_string())))?;
+        file.parquet
+            .write(&batch)
+            .map_err(|source| encode_error(&file.key, source))?;
+        file.rows += count as u64;
         while let Some(piece) = file.parquet.next_piece() {
             let share = self.budget.take(piece.len());
             send(&file.pieces, Piece::Bytes(piece, share))?;
@@ -142,12 +157,13 @@ impl ParquetSinkWriter {
     fn shed(&mut self, checkpoint: CheckpointId) -> Result<(), SinkError> {
         while self.budget.filled_by_open_files() {
             let largest = self.open.iter().max_by_key(|(_, file)| file.memory.bytes());
-            let Some((&bucket, file)) = largest else {
+            let Some((bucket, file)) = largest else {
                 break;
             };
-            if file.memory.bytes() < WORTH_SHEDDING {
+            if file.memory.bytes() < WORTH_SHEDDING && self.open.len() < MANY_FILES {
                 break;
             }
+            let bucket = bucket.clone();
             if let Some(file) = self.open.remove(&bucket) {
                 let closed = self.close_file(file, checkpoint)?;
                 self.rolled.push(closed);
@@ -195,18 +211,9 @@ impl SinkWriter for ParquetSinkWriter {
         if self.splits.len() != splits.len() {
             self.splits = splits.to_vec();
         }
-        // Row by row, although by processing time a batch is one run: other rules look at the row.
-        let bucket_of = |_row: usize| Bucket::of_processing_time(now);
-        let count = rows.batch.num_rows();
-        let mut from = 0;
-        while from < count {
-            let bucket = bucket_of(from);
-            let mut to = from + 1;
-            while to < count && bucket_of(to) == bucket {
-                to += 1;
-            }
-            self.write_run(rows, (from, to), bucket, checkpoint)?;
-            from = to;
+        let times = rows.times.as_deref();
+        for group in self.router.groups(&rows.origins, splits, times, now) {
+            self.write_group(rows, group, checkpoint)?;
         }
         self.shed(checkpoint)
     }
@@ -224,6 +231,14 @@ impl SinkWriter for ParquetSinkWriter {
     }
 }
 
+/// The rows at these places.
+fn pick(batch: &RecordBatch, places: Vec<u32>) -> Result<RecordBatch, ArrowError> {
+    if places.len() == batch.num_rows() {
+        return Ok(batch.clone());
+    }
+    take_record_batch(batch, &UInt32Array::from(places))
+}
+
 fn send(pieces: &mpsc::UnboundedSender<Piece>, piece: Piece) -> Result<(), SinkError> {
     pieces.send(piece).map_err(|_| SinkError::UploaderGone)
 }
@@ -237,7 +252,7 @@ fn encode_error(key: &Key, source: ParquetError) -> SinkError {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{ArrayRef, RecordBatch, StringArray};
+    use arrow_array::{ArrayRef, StringArray};
 
     use super::*;
     use crate::ids::Offset;
@@ -258,6 +273,7 @@ mod tests {
                     offset: Offset(n as i64),
                 })
                 .collect(),
+            times: None,
         }
     }
 
@@ -270,6 +286,7 @@ mod tests {
             subtask: SubtaskIndex(0),
             roll_size: usize::MAX,
             compression: Compression::None,
+            bucketing: Bucketing::by_hour(),
         };
         // What the files send has to be kept, as an uploader does.
         let (uploader, _commands) = mpsc::unbounded_channel();

@@ -5,6 +5,7 @@
 
 pub mod kafka;
 pub mod reread;
+pub mod start_from;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -80,5 +80,6 @@ pub fn rows(
         root: Root::Dropped,
         batch: RecordBatch::try_new(SCHEMA.clone(), columns)?,
         origins,
+        times: None,
     })
 }

@@ -7,6 +7,7 @@ pub mod avro_schema;
 pub mod decode;
 pub mod dropped;
 pub mod enrich;
+pub mod event_time;
 pub mod framing;
 
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
+use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Split};
 use crate::runtime::progress::dropped::Dropped;
 use crate::source::{Origin, RawBatch};
 use crate::store::Root;
+use event_time::EventTime;
 
 /// Rows for one sink, each with where it comes from.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct Rows {
     pub batch: RecordBatch,
     /// One for each row.
     pub origins: Vec<Origin>,
+    /// By which their buckets are chosen, one for each row; `None`: when they are processed.
+    pub times: Option<Vec<EpochMillis>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +42,14 @@ pub enum TransformError {
 
 /// One step of a chain.
 pub trait Operator<B: RawBatch> {
-    /// Turns records into rows of the checkpoint that is open. `splits` is the source's table.
+    /// Turns records into rows of the checkpoint that is open. `splits` is the source's table, `now`
+    /// the time of the processing.
     fn apply(
         &mut self,
         batch: &B,
         splits: &[Split],
         checkpoint: CheckpointId,
+        now: EpochMillis,
     ) -> Result<Vec<Rows>, TransformError>;
 }
 
@@ -50,6 +57,7 @@ pub trait Operator<B: RawBatch> {
 pub struct DecodeAndEnrich {
     decoder: decode::AvroDecoder,
     enricher: enrich::Enricher,
+    event_time: EventTime,
     tally: Arc<Dropped>,
 }
 
@@ -57,11 +65,13 @@ impl DecodeAndEnrich {
     /// What is dropped is counted in `tally`.
     pub fn new(
         schema: &avro_schema::InputSchema,
+        event_time: EventTime,
         tally: Arc<Dropped>,
     ) -> Result<Self, avro_schema::SchemaError> {
         Ok(Self {
             decoder: decode::AvroDecoder::new(schema)?,
             enricher: enrich::Enricher::new(schema.arrow()),
+            event_time,
             tally,
         })
     }
@@ -73,6 +83,7 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
         batch: &B,
         splits: &[Split],
         checkpoint: CheckpointId,
+        now: EpochMillis,
     ) -> Result<Vec<Rows>, TransformError> {
         let decoded = self.decoder.decode(batch)?;
         let mut out = Vec::with_capacity(2);
@@ -82,16 +93,27 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
                 .iter()
                 .map(|&index| batch.record(index).origin)
                 .collect();
+            let kafka = decoded.good.iter().map(|&at| batch.record(at).timestamp);
+            let times = self.event_time.of(&rows, kafka, now);
             let batch = self.enricher.enrich(&rows, &origins, splits, checkpoint)?;
             out.push(Rows {
                 root: Root::Output,
                 batch,
                 origins,
+                times,
             });
         }
         if !decoded.bad.is_empty() {
             self.tally.add(dropped::tally(batch, &decoded.bad, splits));
-            out.push(dropped::rows(batch, &decoded.bad, splits, checkpoint)?);
+            let mut rows = dropped::rows(batch, &decoded.bad, splits, checkpoint)?;
+            if self.event_time != EventTime::Processing {
+                let times = decoded
+                    .bad
+                    .iter()
+                    .map(|(at, _)| batch.record(*at).timestamp);
+                rows.times = EventTime::Kafka.of(&rows.batch, times, now);
+            }
+            out.push(rows);
         }
         Ok(out)
     }

@@ -78,7 +78,7 @@ pub fn expected(slots: &Slots, range: Range) -> Expected {
 
 /// Where a slot ended, if that was in the same topic.
 fn next_offset(slot: &Slot, later: Option<&Slot>, split: &Split) -> Option<NextOffset> {
-    let same = later.is_none_or(|later| later.topic_id == slot.topic_id);
+    let same = later.is_none_or(|later| slot.same_topic(later, &split.topic));
     let saved = slot.next_offsets.iter().find(|s| same && s.split == *split);
     saved.map(|saved| saved.next_offset)
 }
@@ -211,7 +211,8 @@ mod tests {
         slots.readable.get_mut(&CheckpointId(7)).unwrap().kind = SlotKind::Start;
         let given_up = |slots: &Slots| given_up(slots).remove(&split()).map(|o| o.ranges());
         assert_eq!(given_up(&slots), Some(vec![(Offset(60), Offset(69))]));
-        slots.readable.get_mut(&CheckpointId(7)).unwrap().topic_id = Some("other".into());
+        slots.readable.get_mut(&CheckpointId(7)).unwrap().topic_ids =
+            crate::checkpoint::slot::TopicIds::from([("lineage-input".into(), "other".into())]);
         assert_eq!(given_up(&slots), None, "offsets of another topic");
     }
 }

@@ -11,7 +11,7 @@ use crate::clock::SystemClock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::offset_set::ExactOffsets;
 use crate::runtime::health::Health;
-use crate::source::kafka::{Cluster, KafkaReader, KafkaSettings, Watermarks};
+use crate::source::kafka::{Cluster, KafkaReader, KafkaSettings, Topics, Watermarks};
 use crate::source::{RawBatch, SourceReader, SplitStart};
 
 /// A broker that says nothing for so long is taken to be away.
@@ -28,9 +28,11 @@ pub fn look(
     let (health, clock) = (Arc::new(Health::default()), Arc::new(SystemClock::new()));
     let cluster =
         Cluster::new(settings, health.clone(), clock.clone()).map_err(|e| e.to_string())?;
-    same_topic(&cluster, newest)?;
-    let splits = cluster.partitions(&newest.identity.topic);
+    same_cluster(&cluster, newest)?;
+    let topics = missing.keys().map(|split| split.topic.to_string());
+    let splits = cluster.partitions(&Topics::Named(topics.collect()));
     let splits = splits.map_err(|e| e.to_string())?;
+    same_topics(&cluster, newest, &splits)?;
     let mut answers = BTreeMap::new();
     let mut asked = BTreeMap::new();
     for (split, offsets) in missing {
@@ -61,9 +63,8 @@ pub fn look(
     Ok(answers)
 }
 
-/// Offsets of another topic say nothing of this archive's.
-fn same_topic(cluster: &Cluster, newest: &Slot) -> Result<(), String> {
-    let topic = &newest.identity.topic;
+/// Offsets of another cluster or topic say nothing of this archive's.
+fn same_cluster(cluster: &Cluster, newest: &Slot) -> Result<(), String> {
     let is = cluster.id().map_err(|e| e.to_string())?;
     let was = &newest.identity.cluster;
     if is != *was {
@@ -71,14 +72,25 @@ fn same_topic(cluster: &Cluster, newest: &Slot) -> Result<(), String> {
             "the archive is of Kafka cluster {was}, and this is {is}: set KAFKA_BOOTSTRAP_SERVERS"
         ));
     }
-    let is = cluster.topic_id(topic).map_err(|e| e.to_string())?;
-    match (&newest.topic_id, is) {
-        (Some(was), Some(is)) if *was != is => Err(format!(
-            "topic {topic} was deleted and made again since it was archived: its id was {was} and \
-             is {is}. What it delivers says nothing of the missing offsets: leave --check-kafka out"
-        )),
-        _ => Ok(()),
+    Ok(())
+}
+
+fn same_topics(cluster: &Cluster, newest: &Slot, splits: &[Split]) -> Result<(), String> {
+    let ids = cluster
+        .topic_ids(splits.iter())
+        .map_err(|e| e.to_string())?;
+    for (topic, is) in &ids {
+        if let Some(was) = newest.topic_ids.get(topic)
+            && was != is
+        {
+            return Err(format!(
+                "topic {topic} was deleted and made again since it was archived: its id was {was} \
+                 and is {is}. What it delivers says nothing of the missing offsets: leave \
+                 --check-kafka out"
+            ));
+        }
     }
+    Ok(())
 }
 
 /// Into what Kafka holds and what it does not; nothing is held of a partition that is not there.

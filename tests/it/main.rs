@@ -17,6 +17,7 @@ mod control;
 mod damaged;
 mod demo;
 mod disk;
+mod event_time;
 mod exactly_once;
 #[path = "../shared/exposition.rs"]
 mod exposition;
@@ -39,8 +40,10 @@ mod partitions;
 mod reader;
 mod refusals;
 mod schemas;
+mod start_from;
 mod stopping;
 mod store_faults;
+mod topics;
 mod transactions;
 mod verify;
 mod waiting;

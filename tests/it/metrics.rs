@@ -27,7 +27,7 @@ fn view(address: &str) -> Value {
 
 /// Waits until what it says is so.
 #[track_caller]
-fn scrape_until(address: &str, what: &str, so: impl Fn(&Exposition) -> bool) -> Exposition {
+pub fn scrape_until(address: &str, what: &str, so: impl Fn(&Exposition) -> bool) -> Exposition {
     wait_for(what, LONG, || Some(scrape(address)).filter(&so))
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::checkpoint::slot::TopicIds;
 use crate::checkpoint::slot::tests::sample;
 
 const RHYTHM: Rhythm = Rhythm {
@@ -20,7 +21,7 @@ fn split(partition: i32) -> Split {
 fn coordinator() -> Coordinator {
     let start = sample(4);
     let owner = Owner {
-        topic_id: None,
+        topic_ids: TopicIds::new(),
         begins: BTreeMap::new(),
         savepoints: BTreeSet::from([CheckpointId(2)]),
         origin: None,
@@ -171,7 +172,8 @@ fn pruning_never_reaches_the_newest_slots() {
 #[test]
 fn a_split_that_was_discovered_is_in_the_next_slot_even_without_a_record() {
     let mut c = coordinator();
-    c.add_splits(&[(split(7), NextOffset(3)), (split(0), NextOffset(0))]);
+    let added = [(split(7), NextOffset(3)), (split(0), NextOffset(0))];
+    c.add_splits(&added, TopicIds::new());
     c.tick(seconds(60)).unwrap();
     c.ack(ack(0, 5, 11), EpochMillis(0)).unwrap();
     let slot = c.ack(ack(1, 5, 22), EpochMillis(0)).unwrap().unwrap();

@@ -51,11 +51,10 @@ impl Savepoint {
                 });
             }
         }
-        let topic_ids = (&self.slot.topic_id, &facts.topic.id);
-        let (was, is) = match topic_ids {
-            (Some(was), Some(is)) => (was.as_str(), is.as_str()),
-            _ => ("", ""),
-        };
+        let ids = facts.held.ids.iter();
+        let mut both = ids.filter_map(|(topic, is)| Some((self.slot.topic_ids.get(topic)?, is)));
+        let other = both.find(|(was, is)| was != is);
+        let (was, is) = other.map_or(("", ""), |(was, is)| (was.as_str(), is.as_str()));
         for (what, stated, own) in [
             (
                 "Kafka cluster",
@@ -92,7 +91,7 @@ impl Savepoint {
         let slot = &self.slot;
         let saved = saved(slot);
         no_partition_gone(&saved, facts)?;
-        let (next_offsets, lost) = next_offsets(facts, &saved, Some(true));
+        let (next_offsets, lost) = next_offsets(facts, &saved, |_| Some(true));
         if !lost.is_empty() && !facts.allow_lost_offsets {
             return Err(Refusal::OffsetsLost(lost));
         }

@@ -3,11 +3,15 @@ use crate::checkpoint::slot::SlotKind;
 use crate::checkpoint::slot::tests::sample;
 use crate::store::Key;
 
-fn held(splits: &[(i32, i64, i64)]) -> Topic {
+fn held(splits: &[(i32, i64, i64)]) -> Held {
     topic(Some("t"), splits)
 }
 
-fn topic(id: Option<&str>, splits: &[(i32, i64, i64)]) -> Topic {
+fn lineage_input() -> Topics {
+    "lineage-input".parse().unwrap()
+}
+
+fn topic(id: Option<&str>, splits: &[(i32, i64, i64)]) -> Held {
     let entry = |&(partition, earliest, end): &(i32, i64, i64)| {
         let marks = Watermarks {
             earliest: NextOffset(earliest),
@@ -15,9 +19,11 @@ fn topic(id: Option<&str>, splits: &[(i32, i64, i64)]) -> Topic {
         };
         (Split::new("lineage-input", partition), marks)
     };
-    Topic {
-        id: id.map(str::to_owned),
+    let ids = id.map(|id| ("lineage-input".into(), id.to_owned()));
+    Held {
+        ids: ids.into_iter().collect(),
         splits: splits.iter().map(entry).collect(),
+        ..Held::default()
     }
 }
 
@@ -26,12 +32,14 @@ fn decide_on(splits: &[(i32, i64, i64)], allow_lost_offsets: bool) -> Result<Pla
     decide_on_topic(&held(splits), allow_lost_offsets)
 }
 
-fn decide_on_topic(topic: &Topic, allow_lost_offsets: bool) -> Result<Plan, Refusal> {
+fn decide_on_topic(held: &Held, allow_lost_offsets: bool) -> Result<Plan, Refusal> {
     let newest = sample(7);
     decide(&Facts {
         newest: Some(&newest),
         identity: &newest.identity.clone(),
-        topic,
+        topics: &lineage_input(),
+        held,
+        start_from: &StartFrom::Earliest,
         savepoint: None,
         allow_lost_offsets,
     })
@@ -58,7 +66,9 @@ fn the_first_start_is_slot_0_of_generation_1_from_the_earliest_records() {
     let plan = decide(&Facts {
         newest: None,
         identity: &identity,
-        topic: &held(&[(0, 0, 9), (1, 5, 9)]),
+        topics: &lineage_input(),
+        held: &held(&[(0, 0, 9), (1, 5, 9)]),
+        start_from: &StartFrom::Earliest,
         savepoint: None,
         allow_lost_offsets: false,
     })
@@ -132,13 +142,13 @@ fn a_topic_that_was_made_again_is_refused_also_when_it_has_grown_past_the_saved_
     assert!(refusal.contains("its id was t and is other"), "{refusal}");
     let plan = decide_on_topic(&other, true).unwrap();
     assert_eq!(offsets(&plan), [(3, 5)]);
-    assert_eq!(plan.topic_id.as_deref(), Some("other"));
+    assert_eq!(plan.topic_ids["lineage-input"], "other");
 }
 
 #[test]
 fn a_topic_id_that_is_not_known_now_is_carried_on() {
     let plan = decide_on_topic(&topic(None, &[(3, 0, 100)]), false).unwrap();
-    assert_eq!(plan.topic_id.as_deref(), Some("t"));
+    assert_eq!(plan.topic_ids["lineage-input"], "t");
 }
 
 #[test]
@@ -168,13 +178,94 @@ fn another_job_under_the_same_checkpoints_path_is_refused_by_what_differs() {
         let refusal = decide(&Facts {
             newest: Some(&newest),
             identity: &identity,
-            topic: &held(&[(3, 0, 100)]),
+            topics: &identity.topic.parse().unwrap(),
+            held: &held(&[(3, 0, 100)]),
+            start_from: &StartFrom::Earliest,
             savepoint: None,
             allow_lost_offsets: true,
         });
         let text = refusal.unwrap_err().to_string();
         assert!(text.contains(named), "{text}");
     }
+}
+
+#[test]
+fn further_topics_may_come_to_a_job_from_their_earliest_records_and_none_may_go() {
+    let newest = sample(7);
+    let decide_for = |topics: &str| {
+        let mut identity = newest.identity.clone();
+        identity.topic = topics.into();
+        let mut held = held(&[(3, 0, 100)]);
+        let marks = Watermarks {
+            earliest: NextOffset(6),
+            end: NextOffset(9),
+        };
+        held.splits.insert(Split::new("added", 0), marks);
+        decide(&Facts {
+            newest: Some(&newest),
+            identity: &identity,
+            topics: &topics.parse().unwrap(),
+            held: &held,
+            start_from: &StartFrom::Latest,
+            savepoint: None,
+            allow_lost_offsets: false,
+        })
+    };
+    for topics in ["added,lineage-input", "^(added|lineage-input)$"] {
+        let plan = decide_for(topics).unwrap();
+        assert_eq!(plan.next_offsets[&Split::new("added", 0)], NextOffset(6));
+        assert_eq!(
+            plan.next_offsets[&Split::new("lineage-input", 3)],
+            NextOffset(43)
+        );
+    }
+    let refusal = decide_for("added").unwrap_err().to_string();
+    assert!(refusal.contains("KAFKA_TOPIC"), "{refusal}");
+}
+
+#[test]
+fn of_several_topics_one_that_was_made_again_or_is_gone_is_named_and_the_others_go_on() {
+    let mut newest = sample(7);
+    let other = Split::new("other", 0);
+    newest.next_offsets.push(SplitOffset {
+        split: other.clone(),
+        begin: NextOffset(0),
+        next_offset: NextOffset(5),
+    });
+    newest.topic_ids.insert("other".into(), "o".into());
+    let decide_on = |id: Option<&str>, allow_lost_offsets| {
+        let mut held = held(&[(3, 0, 100)]);
+        if let Some(id) = id {
+            let marks = Watermarks {
+                earliest: NextOffset(0),
+                end: NextOffset(9),
+            };
+            held.splits.insert(other.clone(), marks);
+            held.ids.insert("other".into(), id.into());
+        }
+        decide(&Facts {
+            newest: Some(&newest),
+            identity: &newest.identity,
+            topics: &"^.*".parse().unwrap(),
+            held: &held,
+            start_from: &StartFrom::Earliest,
+            savepoint: None,
+            allow_lost_offsets,
+        })
+    };
+    for (id, named) in [
+        (Some("again"), "topic other was deleted"),
+        (None, "topic other has"),
+    ] {
+        let refusal = decide_on(id, false).unwrap_err().to_string();
+        assert!(refusal.contains(named), "{refusal}");
+        let plan = decide_on(id, true).unwrap();
+        let own = Split::new("lineage-input", 3);
+        assert_eq!(plan.next_offsets[&own], NextOffset(43));
+        assert_eq!(plan.next_offsets.get(&other), id.map(|_| &NextOffset(0)));
+    }
+    let plan = decide_on(Some("o"), false).unwrap();
+    assert_eq!(plan.next_offsets[&other], NextOffset(5));
 }
 
 #[test]
@@ -227,12 +318,14 @@ fn elsewhere() -> JobIdentity {
 fn begin_from_savepoint(
     newest: Option<&Slot>,
     identity: &JobIdentity,
-    topic: &Topic,
+    held: &Held,
 ) -> Result<Plan, Refusal> {
     decide(&Facts {
         newest,
         identity,
-        topic,
+        topics: &lineage_input(),
+        held,
+        start_from: &StartFrom::Earliest,
         savepoint: Some(&savepoint()),
         allow_lost_offsets: false,
     })
@@ -352,7 +445,9 @@ fn a_start_record_is_no_savepoint() {
     let refusal = decide(&Facts {
         newest: None,
         identity: &elsewhere(),
-        topic: &held(&[(3, 0, 100)]),
+        topics: &lineage_input(),
+        held: &held(&[(3, 0, 100)]),
+        start_from: &StartFrom::Earliest,
         savepoint: Some(&from),
         allow_lost_offsets: false,
     });
@@ -371,7 +466,9 @@ fn a_restart_carries_the_savepoints_of_the_log() {
     let plan = decide(&Facts {
         newest: Some(&newest),
         identity: &newest.identity,
-        topic: &held(&[(3, 0, 100)]),
+        topics: &lineage_input(),
+        held: &held(&[(3, 0, 100)]),
+        start_from: &StartFrom::Earliest,
         savepoint: None,
         allow_lost_offsets: false,
     });

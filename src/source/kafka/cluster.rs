@@ -9,9 +9,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::KafkaSettings;
 use super::context::Context;
 use super::native::{self, KafkaConsumer};
+use super::{KafkaSettings, Topics};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Split};
 use crate::runtime::health::Health;
@@ -121,8 +121,26 @@ impl Cluster {
         }
     }
 
+    /// Kafka's own ids of the topics of these splits, in whose order the splits are. (A topic that is not
+    /// there has no id; asking for it would be an error.)
+    pub fn topic_ids<'a>(
+        &self,
+        splits: impl Iterator<Item = &'a Split>,
+    ) -> Result<BTreeMap<Arc<str>, String>, ClusterError> {
+        let mut ids = BTreeMap::new();
+        let mut last = None;
+        for split in splits {
+            if last.replace(&split.topic) != Some(&split.topic)
+                && let Some(id) = self.topic_id(&split.topic)?
+            {
+                ids.insert(split.topic.clone(), id);
+            }
+        }
+        Ok(ids)
+    }
+
     /// Kafka's own id of the topic, where it has one.
-    pub fn topic_id(&self, topic: &str) -> Result<Option<String>, ClusterError> {
+    fn topic_id(&self, topic: &str) -> Result<Option<String>, ClusterError> {
         if !self.settings.topic_ids {
             return Ok(None);
         }
@@ -144,43 +162,83 @@ impl Cluster {
         .map_err(|e| self.unreachable(e))
     }
 
-    /// Partitions of the topic; none when it does not exist. Those that no broker leads just now are
-    /// among them, and a concern of the health.
-    pub fn partitions(&self, topic: &str) -> Result<Vec<Split>, ClusterError> {
-        let metadata = self.ask(|client| client.fetch_metadata(Some(topic), TIMEOUT));
-        let metadata = metadata.map_err(|e| self.unreachable(e))?;
-        let mut splits = Vec::new();
-        for found in metadata.topics().iter().filter(|t| t.name() == topic) {
-            match found.error().map(RDKafkaErrorCode::from) {
+    /// Partitions of those of the topics that exist, in their order. Those that no broker leads just
+    /// now are among them, and a concern of the health.
+    pub fn partitions(&self, topics: &Topics) -> Result<Vec<Split>, ClusterError> {
+        let (mut splits, mut leaderless) = (Vec::new(), Vec::new());
+        let answers = match topics {
+            Topics::Named(names) => {
+                let answers = names.iter().map(|name| self.metadata(Some(name)));
+                answers.collect::<Result<Vec<_>, _>>()?
+            }
+            Topics::Matching(_) => vec![self.metadata(None)?],
+        };
+        let found = answers.iter().flat_map(Metadata::topics);
+        for topic in found.filter(|topic| topics.include(topic.name())) {
+            match topic.error().map(RDKafkaErrorCode::from) {
                 None => {}
                 Some(
                     RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-                ) => return Ok(Vec::new()),
+                ) => continue,
                 Some(code) => return Err(self.unreachable(KafkaError::MetadataFetch(code))),
             }
-            splits.extend(found.partitions().iter().map(|p| Split::new(topic, p.id())));
+            for partition in topic.partitions() {
+                let split = Split::new(topic.name(), partition.id());
+                if partition.leader() < 0 {
+                    leaderless.push(split.to_string());
+                }
+                splits.push(split);
+            }
         }
         splits.sort();
-        self.note_leaders(topic, &metadata);
+        self.note_leaders(&leaderless);
         Ok(splits)
     }
 
-    fn note_leaders(&self, topic: &str, metadata: &Metadata) {
-        let topics = metadata.topics().iter().filter(|t| t.name() == topic);
-        let leaderless = topics.flat_map(|t| t.partitions().iter().filter(|p| p.leader() < 0));
-        let ids: Vec<_> = leaderless.map(|p| p.id().to_string()).collect();
+    /// Of one topic, or of all.
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, ClusterError> {
+        self.ask(|client| client.fetch_metadata(topic, TIMEOUT))
+            .map_err(|e| self.unreachable(e))
+    }
+
+    fn note_leaders(&self, leaderless: &[String]) {
         let client = self.client();
         let context = client.client().context();
-        if ids.is_empty() {
+        if leaderless.is_empty() {
             context.well(LEADERS);
         } else {
-            let partitions = ids.join(", ");
             let message = format!(
-                "topic {topic}: no broker leads partition {partitions}; their records wait until \
-                 a broker that holds them is back"
+                "no broker leads {}; their records wait until a broker that holds them is back",
+                leaderless.join(", ")
             );
             context.failing(LEADERS, message);
         }
+    }
+
+    /// The offsets of the first records of this time or later, milliseconds since 1970; none for splits
+    /// that have no such record.
+    pub fn at_time(
+        &self,
+        splits: &[Split],
+        time: i64,
+    ) -> Result<BTreeMap<Split, NextOffset>, ClusterError> {
+        let mut asked = TopicPartitionList::new();
+        for split in splits {
+            asked
+                .add_partition_offset(&split.topic, split.partition, KafkaOffset::Offset(time))
+                .map_err(|e| self.unreachable(e))?;
+        }
+        let answer = self.ask(|client| client.offsets_for_times(asked, TIMEOUT));
+        let answer = answer.map_err(|e| self.unreachable(e))?;
+        let mut found = BTreeMap::new();
+        for element in answer.elements() {
+            element.error().map_err(|e| self.unreachable(e))?;
+            if let KafkaOffset::Offset(offset) = element.offset() {
+                let split = Split::new(element.topic(), element.partition());
+                found.insert(split, NextOffset(offset));
+            }
+        }
+        Ok(found)
     }
 
     pub fn watermarks(&self, split: &Split) -> Result<Watermarks, ClusterError> {

@@ -7,9 +7,11 @@ mod context;
 mod liveness;
 mod native;
 pub mod reader;
+pub mod topics;
 
 pub use cluster::{Cluster, ClusterError, Watermarks};
 pub use reader::KafkaReader;
+pub use topics::Topics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

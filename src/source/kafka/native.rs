@@ -164,10 +164,18 @@ pub struct Messages {
 /// One message, borrowed. `error` is set instead of a payload where the partition has an event.
 pub struct Message<'a> {
     pub error: Option<RDKafkaErrorCode>,
-    pub partition: i32,
+    pub source: MessageSource,
     pub offset: i64,
     pub key: Option<&'a [u8]>,
     pub payload: Option<&'a [u8]>,
+}
+
+/// Where a message comes from: two of the same topic and partition compare equal, as a rule.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MessageSource {
+    /// Address of librdkafka's handle of the topic.
+    topic: usize,
+    pub partition: i32,
 }
 
 impl Messages {
@@ -183,7 +191,10 @@ impl Messages {
             let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
             Message {
                 error: (message.err != ok).then(|| message.err.into()),
-                partition: message.partition,
+                source: MessageSource {
+                    topic: message.rkt.addr(),
+                    partition: message.partition,
+                },
                 offset: message.offset,
                 key: bytes(message.key, message.key_len),
                 payload: bytes(message.payload, message.len),

@@ -110,14 +110,13 @@ impl KafkaReader {
     /// Copies what is to be handed over, and keeps the positions.
     fn take(&mut self, messages: &Messages, batch: &mut KafkaBatch) -> Result<(), SourceError> {
         // Messages come in runs of one partition; looking its place up once a run is enough.
-        let mut run: Option<(i32, SplitIndex)> = None;
+        let mut run = None;
         for place in 0..messages.len() {
             let message = messages.get(place);
             let index = match run {
-                // One reader reads one topic today; with more, the topic belongs in here.
-                Some((partition, index)) if partition == message.partition => index,
+                Some((source, index)) if source == message.source => index,
                 _ => {
-                    let split = (messages.topic(place), message.partition);
+                    let split = (messages.topic(place), message.source.partition);
                     let Some(&index) = self.places.get(&split) else {
                         let (topic, partition) = split;
                         let Some(error) = message.error else {
@@ -127,7 +126,7 @@ impl KafkaReader {
                         self.trouble(CONSUMER, &format!("{topic}-{partition}: {error}"));
                         continue;
                     };
-                    run = Some((message.partition, index));
+                    run = Some((message.source, index));
                     index
                 }
             };

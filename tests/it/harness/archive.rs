@@ -306,10 +306,16 @@ impl Archive {
     /// Waits until the newest slot holds all that is in the topic.
     #[track_caller]
     pub fn wait_for_all_of(&self, topic: &Topic) {
-        let end: i64 = topic.watermarks().iter().map(|w| w.1).sum();
+        self.wait_until_archived(topic.watermarks().iter().map(|w| w.1).sum());
+    }
+
+    /// Waits until there is a slot whose next offsets are so many in all.
+    #[track_caller]
+    pub fn wait_until_archived(&self, sum: i64) {
         wait_for("everything archived", LONG, || {
-            let archived: i64 = self.next_offsets().iter().sum();
-            (archived == end).then_some(())
+            let archived =
+                !self.slot_ids().is_empty() && self.next_offsets().iter().sum::<i64>() == sum;
+            archived.then_some(())
         });
     }
 

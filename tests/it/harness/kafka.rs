@@ -55,8 +55,13 @@ impl Topic {
 
     /// A name that no topic has.
     pub fn absent() -> Arc<Self> {
+        Self::named(format!("it-{}", Uuid::new_v4()))
+    }
+
+    /// The same with a name that the test has chosen.
+    pub fn named(name: String) -> Arc<Self> {
         Arc::new(Self {
-            name: format!("it-{}", Uuid::new_v4()),
+            name,
             state: Mutex::default(),
         })
     }

@@ -42,13 +42,22 @@ pub fn python(args: &[&str], input: &str) -> String {
 
 /// The whole report. `topic` says where offsets begin.
 pub fn report(archive: &Archive, topic: &Topic) -> Value {
+    report_of(archive, &[topic])
+}
+
+fn report_of(archive: &Archive, topics: &[&Topic]) -> Value {
     let mut first = serde_json::Map::new();
-    for delivered in topic.delivered() {
-        let begin = first
-            .entry(delivered.partition.to_string())
-            .or_insert(json!(delivered.offset));
-        if begin.as_i64().unwrap() > delivered.offset {
-            *begin = json!(delivered.offset);
+    for topic in topics {
+        for delivered in topic.delivered() {
+            let partition = delivered.partition;
+            let name = match topics.len() {
+                1 => partition.to_string(),
+                _ => format!("{}/{partition}", topic.name),
+            };
+            let begin = first.entry(name).or_insert(json!(delivered.offset));
+            if begin.as_i64().unwrap() > delivered.offset {
+                *begin = json!(delivered.offset);
+            }
         }
     }
     let request = json!({
@@ -67,12 +76,18 @@ pub fn report(archive: &Archive, topic: &Topic) -> Value {
 /// about it agrees: rows, footers, commit log. Nothing invisible is left. Returns the report.
 #[track_caller]
 pub fn assert_exact(archive: &Archive, topic: &Topic, past: Past) -> Value {
-    let report = report(archive, topic);
+    assert_exact_of(archive, &[topic], past)
+}
+
+/// The same of several topics.
+#[track_caller]
+pub fn assert_exact_of(archive: &Archive, topics: &[&Topic], past: Past) -> Value {
+    let report = report_of(archive, topics);
     assert_consistent(&report, past);
     let rows = &report["output_rows"];
     assert_eq!(
         *rows,
-        topic.count(),
+        topics.iter().map(|topic| topic.count()).sum::<usize>(),
         "rows of the output: {}",
         report["partitions"]
     );
@@ -83,9 +98,10 @@ pub fn assert_exact(archive: &Archive, topic: &Topic, past: Past) -> Value {
         );
     }
     let values = report["values"].as_str().unwrap();
+    let expected = topics.iter().map(|topic| topic.fingerprint());
     assert_eq!(
         values,
-        topic.fingerprint().to_string(),
+        expected.fold(0, u64::wrapping_add).to_string(),
         "values of the rows"
     );
     assert_eq!(archive.hidden(), [""; 0], "left and invisible");
