@@ -12,7 +12,7 @@ use arrow_array::RecordBatch;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lineage::config::DEFAULT_SCHEMA;
 use lineage::ids::{CheckpointId, Offset, Split};
-use lineage::sink::parquet::{Compression, ParquetFile};
+use lineage::sink::parquet::{Compression, ParquetFile, ParquetOptions};
 use lineage::source::{Origin, RawBatch, Record, SplitIndex};
 use lineage::transform::avro_schema::InputSchema;
 use lineage::transform::decode::AvroDecoder;
@@ -99,7 +99,11 @@ fn benchmarks(criterion: &mut Criterion) {
 }
 
 fn encode(batch: &RecordBatch, compression: Compression) -> usize {
-    let mut file = ParquetFile::create(batch, compression).expect("a file can be begun");
+    let options = ParquetOptions {
+        compression,
+        ..ParquetOptions::default()
+    };
+    let mut file = ParquetFile::create(batch, &options).expect("a file can be begun");
     let mut bytes = 0;
     for _ in 0..BATCHES {
         file.write(batch).expect("rows can be written");

@@ -27,7 +27,7 @@ use crate::rest;
 use crate::rest::logs::LogRing;
 use crate::rest::settings::RestSettings;
 use crate::sink::bucket::Bucketing;
-use crate::sink::parquet::Compression;
+use crate::sink::parquet::ParquetOptions;
 use crate::source::kafka::{KafkaSettings, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
@@ -223,7 +223,7 @@ fn settings(
         parallelism: 2,
         schema: InputSchema::parse(DEFAULT_SCHEMA)?,
         max_file_size: 128 << 20,
-        compression: Compression::Zstd,
+        parquet: ParquetOptions::default(),
         bucket_by: BucketBy::ProcessingTime,
         event_time: EventTime::Processing,
         bucketing: Bucketing::by_hour(),

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod kafka;
+mod parquet;
 mod rest;
 mod s3;
 
@@ -12,12 +13,12 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bound::Bound;
 use super::location::Location;
-use crate::sink::parquet::Compression;
 use crate::source::kafka::Topics;
 use crate::source::start_from::StartFrom;
 use crate::transform::framing::AvroFormat;
 pub use buckets::BucketArgs;
 pub use kafka::BrokerArgs;
+pub use parquet::ParquetArgs;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
 pub use s3::S3Args;
 
@@ -130,9 +131,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub buckets: BucketArgs,
 
-    /// How the columns of a Parquet file are compressed
-    #[arg(long, env = "PARQUET_COMPRESSION", value_enum, default_value = "zstd")]
-    pub parquet_compression: Compression,
+    #[command(flatten)]
+    pub parquet: ParquetArgs,
 
     /// Memory for queues, open files and uploads; over it reading pauses. The process itself needs some
     /// 40 MiB more

@@ -2,6 +2,7 @@
 //! written.
 
 mod kafka;
+mod parquet;
 mod paths;
 mod s3;
 mod schema;
@@ -18,7 +19,7 @@ use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
 use crate::sink::bucket::Bucketing;
-use crate::sink::parquet::Compression;
+use crate::sink::parquet::ParquetOptions;
 use crate::source::kafka::{KafkaSettings, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
@@ -26,6 +27,7 @@ use crate::transform::avro_schema::{InputSchema, SchemaError};
 use crate::transform::event_time::{BucketBy, EventTime, EventTimeError};
 
 pub use kafka::kafka;
+use parquet::parquet;
 pub use paths::Paths;
 use schema::schema;
 
@@ -51,7 +53,7 @@ pub struct Settings {
     pub schema: InputSchema,
     /// Bytes.
     pub max_file_size: usize,
-    pub compression: Compression,
+    pub parquet: ParquetOptions,
     pub bucket_by: BucketBy,
     pub event_time: EventTime,
     pub bucketing: Bucketing,
@@ -99,6 +101,13 @@ pub enum SettingsError {
     TwoBegins,
     #[error("BUCKET_BY: {0}")]
     BucketBy(#[from] EventTimeError),
+    #[error("PARQUET_BLOOM_COLUMNS: '{column}' cannot have a filter: {why}")]
+    BloomColumn { column: String, why: String },
+    #[error(
+        "PARQUET_ROW_GROUP_SIZE={given} is too much for this MEMORY_BUDGET and PARALLELISM: a subtask has \
+         {most} for open files"
+    )]
+    LargeRowGroups { given: ByteSize, most: ByteSize },
     #[error("{0} is empty")]
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
@@ -130,6 +139,8 @@ impl TryFrom<RunArgs> for Settings {
         let schema = schema(args.avro_schema, args.avro_format)?;
         let event_time = EventTime::new(&args.buckets.bucket_by, schema.arrow())?;
         let queues = budget::of_queues(args.memory_budget);
+        let file_memory = args.memory_budget - queues;
+        let parquet = parquet(args.parquet, &schema, file_memory / subtasks)?;
         let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
         Ok(Self {
             kafka: kafka(args.brokers, args.kafka_group_id, queues / subtasks)?,
@@ -150,11 +161,11 @@ impl TryFrom<RunArgs> for Settings {
             parallelism: args.parallelism,
             schema,
             max_file_size: args.max_file_size,
-            compression: args.parquet_compression,
+            parquet,
             bucket_by: args.buckets.bucket_by.clone(),
             event_time,
             bucketing: args.buckets.into(),
-            file_memory: args.memory_budget - queues,
+            file_memory,
             bounded: args.bounded,
             allow_lost_offsets: args.allow_lost_offsets,
             reread_lost_files: args.reread_lost_files,
@@ -330,6 +341,22 @@ mod tests {
             (vec!["--aws-endpoint-url", "minio:9000"], "AWS_ENDPOINT_URL"),
             (vec!["--avro-schema", "/does/not/exist"], "AVRO_SCHEMA"),
             (vec!["--max-file-size", "big"], "--max-file-size"),
+            (
+                vec!["--parquet-row-group-rows", "0"],
+                "--parquet-row-group-rows",
+            ),
+            (
+                vec!["--parquet-row-group-size", "64MiB"],
+                "PARQUET_ROW_GROUP_SIZE",
+            ),
+            (
+                vec!["--parquet-bloom-columns", "uuid,id"],
+                "PARQUET_BLOOM_COLUMNS: 'id'",
+            ),
+            (
+                vec!["--parquet-bloom-columns", "timestamp"],
+                "PARQUET_BLOOM_COLUMNS: 'timestamp'",
+            ),
             (vec!["--bucket-by", "time"], "--bucket-by"),
             (vec!["--bucket-by", "field:uuid"], "BUCKET_BY"),
             (vec!["--bucket-zone", "Mars"], "--bucket-zone"),

@@ -71,7 +71,16 @@ impl Settings {
             ("MAX_FILE_SIZE", size(self.max_file_size)),
             (
                 "PARQUET_COMPRESSION",
-                format!("{:?}", self.compression).to_lowercase(),
+                format!("{:?}", self.parquet.compression).to_lowercase(),
+            ),
+            (
+                "PARQUET_ROW_GROUP_ROWS",
+                self.parquet.row_group_rows.to_string(),
+            ),
+            ("PARQUET_ROW_GROUP_SIZE", size(self.parquet.row_group_bytes)),
+            (
+                "PARQUET_BLOOM_COLUMNS",
+                self.parquet.bloom_columns.join(","),
             ),
             ("MEMORY_BUDGET", size(self.memory_budget())),
             ("BOUNDED", self.bounded.to_string()),

@@ -183,7 +183,10 @@ impl Moment {
 impl Values {
     pub fn to_text(&self) -> String {
         let Self {
-            uuid, files_read, ..
+            uuid,
+            files_read,
+            row_groups_read,
+            ..
         } = self;
         let range = self
             .checkpoints
@@ -192,7 +195,8 @@ impl Values {
             });
         if self.records.is_empty() {
             return format!(
-                "No row has the uuid {uuid}, in {files_read} files of {range}. (The uuid of a dropped \
+                "No row has the uuid {uuid}, in {files_read} files of {range}, of which {row_groups_read} row \
+                 groups were read. (The uuid of a dropped \
                  record is not known.)\n"
             );
         }
@@ -205,7 +209,10 @@ impl Values {
                 found.topic, found.partition, found.offset
             );
         }
-        let _ = writeln!(text, "{files_read} files of {range} read");
+        let _ = writeln!(
+            text,
+            "{files_read} files of {range} looked at, {row_groups_read} row groups read"
+        );
         text
     }
 }

@@ -1,6 +1,7 @@
 //! The rows whose field `uuid` has a value: no log says where they are, so the field is read, in the
-//! files of a range of checkpoints, and nothing else of them. Row groups whose statistics exclude the
-//! value are left out; of ids that never repeat there are none.
+//! files of a range of checkpoints, and nothing else of them. Row groups whose statistics or bloom filter
+//! exclude the value are left out. Of ids that never repeat there are no statistics, and a filter only
+//! where it was asked for.
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
@@ -34,7 +35,10 @@ pub struct Values {
     pub uuid: String,
     /// Both included; null where no checkpoint is in the range.
     pub checkpoints: Option<(CheckpointId, CheckpointId)>,
+    /// Visible ones, of which at least the footer was read.
     pub files_read: usize,
+    /// Those whose uuids were read.
+    pub row_groups_read: usize,
     /// More than one where the record was produced more than once.
     pub records: Vec<Found>,
 }
@@ -70,7 +74,9 @@ impl Values {
             .buffered(READERS);
         let found: Vec<_> = found.try_collect().await?;
         let files_read = found.iter().flatten().count();
-        let records: Vec<_> = found.into_iter().flatten().flatten().collect();
+        let row_groups_read = found.iter().flatten().map(|of| of.row_groups_read).sum();
+        let records = found.into_iter().flatten().flat_map(|of| of.records);
+        let records: Vec<_> = records.collect();
         if records.is_empty() {
             archive.was_whole()?;
         }
@@ -78,6 +84,7 @@ impl Values {
             uuid,
             checkpoints,
             files_read,
+            row_groups_read,
             records,
         })
     }
@@ -111,12 +118,18 @@ async fn range(
         .map(|first| (first, last)))
 }
 
+#[derive(Default)]
+struct InOneFile {
+    row_groups_read: usize,
+    records: Vec<Found>,
+}
+
 /// `None` for a file that is not visible.
 async fn in_file(
     archive: &Archive,
     file: File,
     uuid: &str,
-) -> Result<Option<Vec<Found>>, FindError> {
+) -> Result<Option<InOneFile>, FindError> {
     let Some(part) = archive.part(file.root, &file.url).await? else {
         return Ok(None);
     };
@@ -131,7 +144,7 @@ async fn in_file(
         });
     }
     let tree = archive.tree(file.root);
-    let mut found = Vec::new();
+    let mut found = InOneFile::default();
     let mut before = 0;
     for group in 0..metadata.num_row_groups() {
         let rows = u64::try_from(metadata.row_group(group).num_rows()).unwrap_or(0);
@@ -139,6 +152,14 @@ async fn in_file(
         if !may_hold(&part, group, uuid) {
             continue;
         }
+        let filter = columns::bloom_filter(tree, &part.entry, metadata, group, COLUMN).await;
+        if filter
+            .map_err(failed)?
+            .is_some_and(|filter| !filter.check(uuid))
+        {
+            continue;
+        }
+        found.row_groups_read += 1;
         let chunks = columns::fetch(tree, &part.entry, metadata, group, &[COLUMN]).await;
         let chunks = chunks.map_err(failed)?;
         let (arrow_of_group, sought) = (arrow.clone(), uuid.to_owned());
@@ -155,7 +176,7 @@ async fn in_file(
         let batches = chunks.map_err(failed)?.decode(arrow.clone(), group, &names);
         let origins = origins(batches.map_err(|e| failed(e.into()))?, &places);
         for (place, (topic, partition, offset)) in places.iter().zip(origins.map_err(failed)?) {
-            found.push(Found {
+            found.records.push(Found {
                 topic,
                 partition,
                 offset,

@@ -287,7 +287,7 @@ impl Run<'_> {
                 generation: self.started.owner.generation,
                 subtask: index,
                 roll_size: self.settings.max_file_size,
-                compression: self.settings.compression,
+                parquet: self.settings.parquet.clone(),
                 bucketing: self.settings.bucketing.clone(),
             };
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())

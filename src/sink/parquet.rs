@@ -18,15 +18,13 @@ use parquet::schema::types::ColumnPath;
 use super::pieces::Pieces;
 use crate::transform::enrich;
 
-/// Rows of a row group: enough to compress well and for readers to skip by, and with few columns
-/// some 3 MB encoded.
-const ROW_GROUP_ROWS: usize = 122_880;
-/// With many or wide columns, bytes end a row group first.
-const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
-
 /// Rows of a page of a column: what a core's cache holds, and little to compress when a barrier
 /// closes the files, while no rows flow.
 const PAGE_ROWS: usize = 8_192;
+
+/// How often a bloom filter says 'perhaps' of a value that is not there. With it a filter takes some ten
+/// bits a row.
+const FALSE_POSITIVES: f64 = 0.01;
 
 /// Rows looked at to tell whether text repeats.
 const SAMPLE: usize = 1_024;
@@ -44,15 +42,53 @@ pub enum Compression {
     None,
 }
 
+/// How files are written.
+#[derive(Debug, Clone)]
+pub struct ParquetOptions {
+    pub compression: Compression,
+    /// A row group ends at so many rows: enough to compress well and for readers to skip by.
+    pub row_group_rows: usize,
+    /// With many or wide columns it ends at so many bytes first.
+    pub row_group_bytes: usize,
+    /// Columns with a filter that tells which row groups cannot hold a value; others have none.
+    pub bloom_columns: Vec<String>,
+}
+
+impl ParquetOptions {
+    /// With few columns 122,880 rows have some 3 MB, encoded.
+    pub const DEFAULT_ROWS: usize = 122_880;
+    pub const DEFAULT_BYTES: usize = 8 << 20;
+}
+
+impl Default for ParquetOptions {
+    fn default() -> Self {
+        Self {
+            compression: Compression::Zstd,
+            row_group_rows: Self::DEFAULT_ROWS,
+            row_group_bytes: Self::DEFAULT_BYTES,
+            bloom_columns: Vec::new(),
+        }
+    }
+}
+
+/// Whether a bloom filter can be kept of a column of this type.
+pub fn can_have_bloom_filter(data_type: &DataType) -> bool {
+    use DataType::{Binary, FixedSizeBinary, Int32, Int64, Utf8};
+    matches!(
+        data_type,
+        Utf8 | Binary | FixedSizeBinary(_) | Int32 | Int64
+    )
+}
+
 pub struct ParquetFile {
     writer: ArrowWriter<Pieces>,
 }
 
 impl ParquetFile {
     /// Begins a file whose first rows are `sample`.
-    pub fn create(sample: &RecordBatch, compression: Compression) -> Result<Self, ParquetError> {
+    pub fn create(sample: &RecordBatch, options: &ParquetOptions) -> Result<Self, ParquetError> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(sample, compression)?)
+            .with_properties(properties(sample, options)?)
             // The schema in Parquet's own terms is all that readers need; without Arrow's copy,
             // a dictionary in our memory does not become one in theirs.
             .with_skip_arrow_metadata(true);
@@ -95,9 +131,9 @@ impl ParquetFile {
 
 fn properties(
     sample: &RecordBatch,
-    compression: Compression,
+    options: &ParquetOptions,
 ) -> Result<WriterProperties, ParquetError> {
-    let codec = match compression {
+    let codec = match options.compression {
         Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1)?),
         Compression::Snappy => Codec::SNAPPY,
         Compression::Lz4 => Codec::LZ4_RAW,
@@ -105,12 +141,19 @@ fn properties(
     };
     let mut properties = WriterProperties::builder()
         .set_compression(codec)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_row_count(Some(options.row_group_rows))
         .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_max_row_group_bytes(Some(options.row_group_bytes))
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
         let path = ColumnPath::from(field.name().as_str());
+        if options.bloom_columns.contains(field.name()) {
+            // As many different values as there are rows; fewer make it smaller when it is written.
+            properties = properties
+                .set_column_bloom_filter_enabled(path.clone(), true)
+                .set_column_bloom_filter_fpp(path.clone(), FALSE_POSITIVES)
+                .set_column_bloom_filter_max_ndv(path.clone(), options.row_group_rows as u64);
+        }
         match field.data_type() {
             // Numbers that rise: their differences are small. A dictionary of values that never
             // repeat would be built only to be thrown away.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::bucket::{Bucket, Bucketing, Group, Router};
 use super::footer::{self, OffsetSets};
 use super::naming::PartName;
-use super::parquet::{Compression, ParquetFile};
+use super::parquet::{ParquetFile, ParquetOptions};
 use super::upload::{Command, Piece};
 use super::{ClosedFile, SinkError, SinkWriter};
 use crate::clock::EpochMillis;
@@ -37,7 +37,7 @@ pub struct PartSettings {
     pub subtask: SubtaskIndex,
     /// A file that reaches so many bytes is closed before its barrier.
     pub roll_size: usize,
-    pub compression: Compression,
+    pub parquet: ParquetOptions,
     pub bucketing: Bucketing,
 }
 
@@ -91,7 +91,7 @@ impl ParquetSinkWriter {
         };
         self.sequence += 1;
         let key = Key::new(format!("{bucket}/{name}"));
-        let parquet = ParquetFile::create(sample, self.settings.compression)
+        let parquet = ParquetFile::create(sample, &self.settings.parquet)
             .map_err(|source| encode_error(&key, source))?;
         let (pieces, receive_pieces) = mpsc::unbounded_channel();
         let (send_durable, durable) = oneshot::channel();
@@ -256,6 +256,7 @@ mod tests {
 
     use super::*;
     use crate::ids::Offset;
+    use crate::sink::parquet::Compression;
     use crate::source::{Origin, SplitIndex};
 
     const ROWS: usize = 5_000;
@@ -285,7 +286,10 @@ mod tests {
             generation: Generation::FIRST,
             subtask: SubtaskIndex(0),
             roll_size: usize::MAX,
-            compression: Compression::None,
+            parquet: ParquetOptions {
+                compression: Compression::None,
+                ..ParquetOptions::default()
+            },
             bucketing: Bucketing::by_hour(),
         };
         // What the files send has to be kept, as an uploader does.

@@ -7,6 +7,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
@@ -27,6 +28,30 @@ pub async fn fetch(
         size: entry.size,
         chunks: ranges.iter().map(|r| r.start).zip(bytes).collect(),
     })
+}
+
+/// The bloom filter of a column, if it has one.
+pub async fn bloom_filter(
+    tree: &Tree,
+    entry: &Entry,
+    metadata: &ParquetMetaData,
+    group: usize,
+    name: &str,
+) -> Result<Option<Sbbf>, PartError> {
+    let column = named(metadata, group, name);
+    let Some((column, range)) = column.and_then(|column| {
+        let start = u64::try_from(column.bloom_filter_offset()?).ok()?;
+        let length = u64::try_from(column.bloom_filter_length()?).ok()?;
+        Some((column, start..start.checked_add(length)?))
+    }) else {
+        return Ok(None);
+    };
+    let bytes = tree.ranges(entry, std::slice::from_ref(&range)).await?;
+    let chunks = Chunks {
+        size: entry.size,
+        chunks: std::iter::once(range.start).zip(bytes).collect(),
+    };
+    Ok(Sbbf::read_from_column_chunk(column, &chunks)?)
 }
 
 pub fn named<'a>(
