@@ -3,6 +3,7 @@
 
 mod kafka;
 mod paths;
+mod registry;
 mod s3;
 mod schema;
 
@@ -15,15 +16,19 @@ use super::args::{ArchiveArgs, RunArgs};
 use super::location::Location;
 use super::secret::SecretError;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
+use crate::registry::RegistrySettings;
+use crate::registry::client::RegistryError;
 use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
 use crate::sink::parquet::Compression;
 use crate::source::kafka::KafkaSettings;
 use crate::store::s3::S3Access;
-use crate::transform::avro_schema::{InputSchema, SchemaError};
+use crate::transform::avro_schema::SchemaError;
+use crate::transform::framing::AvroFormat;
 
 pub use kafka::kafka;
 pub use paths::Paths;
+pub use schema::ReaderSchema;
 use schema::schema;
 
 const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
@@ -43,7 +48,10 @@ pub struct Settings {
     pub rhythm: Rhythm,
     pub stop_timeout: Duration,
     pub parallelism: u32,
-    pub schema: InputSchema,
+    pub schema: ReaderSchema,
+    pub avro_format: AvroFormat,
+    /// Where the writers' schemas are; none unless the records name them.
+    pub registry: Option<RegistrySettings>,
     /// Bytes.
     pub max_file_size: usize,
     pub compression: Compression,
@@ -84,6 +92,32 @@ pub enum SettingsError {
         parallelism: u32,
         least: ByteSize,
     },
+    #[error(
+        "AVRO_FORMAT=confluent needs SCHEMA_REGISTRY_URL: its records name their schema by an id"
+    )]
+    NoRegistry,
+    #[error(
+        "SCHEMA_REGISTRY_URL is for AVRO_FORMAT=confluent: records of other formats name no schema"
+    )]
+    NeedlessRegistry,
+    #[error("SCHEMA_REGISTRY_URL: not all of it are URLs such as http://registry:8081")]
+    RegistryUrl,
+    #[error(
+        "set SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD, or SCHEMA_REGISTRY_TOKEN, or none of \
+         them"
+    )]
+    RegistryLogin,
+    #[error("SCHEMA_REGISTRY_CA_FILE: {path} cannot be read: {source}")]
+    RegistryCa {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(
+        "both AVRO_SCHEMA and SCHEMA_REGISTRY_SUBJECT are set: the reader's schema is one of them"
+    )]
+    SchemaAndSubject,
     #[error("{0} is empty")]
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
@@ -115,6 +149,12 @@ impl TryFrom<RunArgs> for Settings {
         }
         let queues = budget::of_queues(args.memory_budget);
         let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
+        let (schema, registry) = schema(
+            args.avro_schema,
+            args.avro_format,
+            args.registry,
+            &args.kafka_topic,
+        )?;
         Ok(Self {
             kafka: kafka(args.brokers, args.kafka_group_id, queues / subtasks)?,
             topic: args.kafka_topic,
@@ -131,7 +171,9 @@ impl TryFrom<RunArgs> for Settings {
             },
             stop_timeout: args.stop_timeout,
             parallelism: args.parallelism,
-            schema: schema(args.avro_schema, args.avro_format)?,
+            schema,
+            avro_format: args.avro_format,
+            registry,
             max_file_size: args.max_file_size,
             compression: args.parquet_compression,
             file_memory: args.memory_budget - queues,

@@ -6,8 +6,11 @@ use crate::checkpoint::driver::DriverError;
 use crate::checkpoint::log::LogError;
 use crate::config::location::Location;
 use crate::recovery::execute::RecoveryError;
+use crate::registry::client::RegistryError;
 use crate::source::kafka::ClusterError;
 use crate::store::StoreError;
+use crate::transform::avro_schema::SchemaError;
+use crate::transform::framing::SchemaId;
 
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -24,8 +27,26 @@ pub enum JobError {
     #[error("librdkafka refuses its settings (see --kafka-property): {0}")]
     KafkaSettings(rdkafka::error::KafkaError),
 
+    #[error("SCHEMA_REGISTRY_URL: {0}")]
+    Registry(#[from] RegistryError),
+
+    #[error(
+        "the schema registry has no subject '{subject}' ({urls}): name another one with \
+         SCHEMA_REGISTRY_SUBJECT, or give the reader's schema as a file with AVRO_SCHEMA"
+    )]
+    NoSubject { subject: String, urls: String },
+
+    #[error(
+        "the latest schema of '{subject}' in the schema registry, id {id}, cannot be archived: {source}"
+    )]
+    RegistrySchema {
+        subject: String,
+        id: SchemaId,
+        source: SchemaError,
+    },
+
     #[error(transparent)]
-    Schema(#[from] crate::transform::avro_schema::SchemaError),
+    Schema(#[from] SchemaError),
 
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -63,7 +84,12 @@ impl JobError {
     /// Process exit code; the README has the table.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Path { .. } | Self::KafkaSettings(_) | Self::Schema(_) => 2,
+            Self::Path { .. }
+            | Self::KafkaSettings(_)
+            | Self::Registry(_)
+            | Self::NoSubject { .. }
+            | Self::RegistrySchema { .. }
+            | Self::Schema(_) => 2,
             _ if self.is_fencing() => 3,
             Self::Recovery(_) => 4,
             Self::StopTimeout(_) => 5,

@@ -17,6 +17,8 @@ use crate::commit_log::CommitLog;
 use crate::config::Settings;
 use crate::ids::SubtaskIndex;
 use crate::recovery::execute::{FromSavepoint, Recovery, Started};
+use crate::registry::client::RegistryClient;
+use crate::registry::schemas::Schemas;
 use crate::runtime::budget::Budget;
 use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
@@ -29,6 +31,8 @@ use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
 use crate::store::{Root, Stores};
 use crate::transform::DecodeAndEnrich;
+use crate::transform::avro_schema::InputSchema;
+use crate::transform::decode::WriterSchemas;
 
 /// What somebody wants of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub struct Opened<'a> {
     env: Environment,
     pub stores: Stores,
     cluster: Arc<Cluster>,
+    schema: InputSchema,
+    registry: Option<RegistryClient>,
     identity: JobIdentity,
 }
 
@@ -77,6 +83,8 @@ pub struct Run<'a> {
     log: CheckpointLog,
     commit_log: CommitLog,
     cluster: Arc<Cluster>,
+    schema: InputSchema,
+    registry: Option<RegistryClient>,
     pub started: Started,
     events: mpsc::UnboundedSender<Event>,
     receive_events: mpsc::UnboundedReceiver<Event>,
@@ -94,19 +102,27 @@ impl<'a> Opened<'a> {
             patience.clock.clone(),
         );
         let cluster = Arc::new(cluster.map_err(JobError::KafkaSettings)?);
+        let registry = settings
+            .registry
+            .as_ref()
+            .map(RegistryClient::new)
+            .transpose()?;
+        let schema = open::schema(settings, registry.as_ref(), &patience).await?;
         let identity = JobIdentity {
             cluster: open::cluster_id(&cluster, &patience).await?,
             topic: settings.topic.clone(),
             output: settings.paths.output.to_string(),
             dropped: settings.paths.dropped.to_string(),
             commit_log: settings.paths.commit_log.to_string(),
-            schema_sha256: settings.schema.sha256(),
+            schema_sha256: schema.sha256(),
         };
         Ok(Self {
             settings,
             env,
             stores,
             cluster,
+            schema,
+            registry,
             identity,
         })
     }
@@ -123,6 +139,7 @@ impl<'a> Opened<'a> {
             stores: &self.stores,
             patience: &patience,
             identity: &self.identity,
+            schema: &self.schema,
             topic: &open::Topic {
                 cluster: &self.cluster,
                 name: &settings.topic,
@@ -143,6 +160,8 @@ impl<'a> Opened<'a> {
             log,
             commit_log,
             cluster: self.cluster,
+            schema: self.schema,
+            registry: self.registry,
             started,
             events,
             receive_events,
@@ -223,10 +242,11 @@ impl Run<'_> {
     }
 
     fn spawn_subtasks(&mut self) -> Result<(Threads, Vec<JoinHandle<()>>), JobError> {
+        let schemas = self.schemas();
         let mut senders = Vec::new();
         let mut handles = Vec::new();
         for index in (0..self.settings.parallelism).map(SubtaskIndex) {
-            let subtask = self.subtask(index)?;
+            let subtask = self.subtask(index, schemas.clone())?;
             let waker = subtask.source.waker();
             let (commands, receive_commands) = std_mpsc::channel();
             // Sent before the thread starts, so that a bounded run does not end before it began.
@@ -256,9 +276,19 @@ impl Run<'_> {
         .collect()
     }
 
+    /// The writers' schemas for all subtasks, asked for in the background.
+    fn schemas(&mut self) -> Option<Arc<dyn WriterSchemas>> {
+        let client = self.registry.clone()?;
+        let retry = self.settings.registry.as_ref()?.retry;
+        let (schemas, asking) = Schemas::new(client, self.env.patience.clone(), retry);
+        self.tasks.spawn(asking);
+        Some(schemas)
+    }
+
     fn subtask(
         &mut self,
         index: SubtaskIndex,
+        schemas: Option<Arc<dyn WriterSchemas>>,
     ) -> Result<Subtask<KafkaReader, DecodeAndEnrich, ParquetSinkWriter>, JobError> {
         let Patience { clock, health } = self.env.patience.clone();
         let (uploader, commands) = mpsc::unbounded_channel();
@@ -290,7 +320,7 @@ impl Run<'_> {
         Ok(Subtask {
             index,
             source: source.map_err(JobError::KafkaSettings)?,
-            operator: DecodeAndEnrich::new(&self.settings.schema, progress.dropped.clone())?,
+            operator: DecodeAndEnrich::new(&self.schema, schemas, progress.dropped.clone())?,
             output: writer(Root::Output),
             dropped: writer(Root::Dropped),
             uploader,
@@ -301,6 +331,7 @@ impl Run<'_> {
             bounded: self.settings.bounded,
             end_reported: false,
             held: None,
+            parked: None,
             finished: false,
             watch: Watch::default(),
         })

@@ -371,6 +371,9 @@ fn concern(error: &JobError) -> String {
         JobError::Path { .. } | JobError::KafkaSettings(_) | JobError::Schema(_) => {
             "settings".into()
         }
+        JobError::Registry(_) | JobError::NoSubject { .. } | JobError::RegistrySchema { .. } => {
+            "schema registry".into()
+        }
         JobError::Cluster(_) => "kafka".into(),
         JobError::Recovery(_) => "recovery".into(),
         JobError::Driver(DriverError::Chain { subtask, .. }) => format!("subtask {subtask}"),

@@ -16,6 +16,7 @@ use crate::mutants::{self, Mutant};
 use crate::offset_set::ExactOffsets;
 use crate::recovery::agreement::{self, Disagreement};
 use crate::recovery::decide::{self, Facts, Refusal, Savepoint, Topic};
+use crate::recovery::evolution::{self, SchemaRefusal};
 use crate::recovery::reread;
 use crate::runtime::failure;
 use crate::runtime::retry::{Patience, with_causes};
@@ -23,6 +24,7 @@ use crate::sink::committer::{self, LostFile};
 use crate::source::kafka::Watermarks;
 use crate::source::reread::Reread;
 use crate::store::{Key, Objects, Root, StoreError, Stores};
+use crate::transform::avro_schema::InputSchema;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -42,6 +44,8 @@ pub enum RecoveryError {
     )]
     Savepoint { location: String, why: String },
 
+    #[error(transparent)]
+    Schema(#[from] SchemaRefusal),
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -66,6 +70,8 @@ pub struct Recovery<'a> {
     pub stores: &'a Stores,
     pub patience: &'a Patience,
     pub identity: &'a JobIdentity,
+    /// The reader's, whose SHA-256 the identity has.
+    pub schema: &'a InputSchema,
     pub topic: &'a dyn TopicLookup,
     /// Where a new job shall begin.
     pub from_savepoint: Option<&'a FromSavepoint>,
@@ -278,7 +284,12 @@ impl Recovery<'_> {
                 savepoint: savepoint.as_ref(),
                 allow_lost_offsets: self.allow_lost_offsets,
             })?;
+            let schemas = &*self.stores.checkpoints;
+            if let Some(newest) = &newest {
+                evolution::may_follow(schemas, self.patience, newest, self.schema).await??;
+            }
             agreement::check(self.commit_log, &plan.pending).await?;
+            evolution::keep(schemas, self.patience, self.schema).await?;
             for lost in &plan.lost {
                 tracing::warn!(%lost, "going on without records that are gone, as allowed");
             }
