@@ -29,6 +29,7 @@ pub mod jobs;
 mod mutants;
 mod offset_set;
 pub mod recovery;
+pub mod registry;
 pub mod rest;
 pub mod runtime;
 #[cfg(test)]

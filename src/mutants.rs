@@ -63,6 +63,8 @@ pub enum Mutant {
     UnansweredGivenUp,
     /// Next offsets are taken a batch too late.
     OffsetsTooHigh,
+    /// A barrier takes the offsets behind a batch that waits, instead of those before it.
+    OffsetsBehindParked,
     /// A barrier is taken while lost records are read again.
     BarrierWhileRereading,
     /// Lost files are read again without making sure that they stay invisible.

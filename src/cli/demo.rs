@@ -20,7 +20,7 @@ use super::run::stop_on_signals;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
 use crate::config::args::DemoArgs;
 use crate::config::location::Location;
-use crate::config::settings::Paths;
+use crate::config::settings::{Paths, ReaderSchema};
 use crate::config::{DEFAULT_SCHEMA, Settings};
 use crate::jobs::Supervisor;
 use crate::rest;
@@ -32,7 +32,8 @@ use crate::source::kafka::{KafkaSettings, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::InputSchema;
-use crate::transform::event_time::{BucketBy, EventTime};
+use crate::transform::event_time::BucketBy;
+use crate::transform::framing::AvroFormat;
 use screen::{Read, Screen};
 
 const TOPIC: &str = "lineage-input";
@@ -221,11 +222,12 @@ fn settings(
         },
         stop_timeout: Duration::from_secs(30),
         parallelism: 2,
-        schema: InputSchema::parse(DEFAULT_SCHEMA)?,
+        schema: ReaderSchema::Given(InputSchema::parse(DEFAULT_SCHEMA)?),
+        avro_format: AvroFormat::Raw,
+        registry: None,
         max_file_size: 128 << 20,
         parquet: ParquetOptions::default(),
         bucket_by: BucketBy::ProcessingTime,
-        event_time: EventTime::Processing,
         bucketing: Bucketing::by_hour(),
         file_memory: 64 << 20,
         bounded: false,

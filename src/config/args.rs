@@ -3,6 +3,7 @@
 mod buckets;
 mod kafka;
 mod parquet;
+mod registry;
 mod rest;
 mod s3;
 
@@ -19,6 +20,7 @@ use crate::transform::framing::AvroFormat;
 pub use buckets::BucketArgs;
 pub use kafka::BrokerArgs;
 pub use parquet::ParquetArgs;
+pub use registry::RegistryArgs;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
 pub use s3::S3Args;
 
@@ -116,13 +118,17 @@ pub struct RunArgs {
     #[arg(long, env = "PARALLELISM", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub parallelism: u32,
 
-    /// File with the Avro schema of the records [default: com.lineage.InputEvent]
+    /// File with the Avro schema of the records [default: com.lineage.InputEvent; with
+    /// AVRO_FORMAT=confluent the latest one of SCHEMA_REGISTRY_SUBJECT]
     #[arg(long, env = "AVRO_SCHEMA")]
     pub avro_schema: Option<PathBuf>,
 
     /// What stands around the Avro datum in a record's value
     #[arg(long, env = "AVRO_FORMAT", value_enum, default_value = "raw")]
     pub avro_format: AvroFormat,
+
+    #[command(flatten)]
+    pub registry: RegistryArgs,
 
     /// A file that reaches this size is closed before its checkpoint
     #[arg(long, env = "MAX_FILE_SIZE", default_value = "128MiB", value_parser = parse_size)]

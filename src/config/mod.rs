@@ -5,7 +5,7 @@ pub mod bound;
 pub mod location;
 pub mod secret;
 pub mod settings;
-mod shown;
+pub mod shown;
 
 pub use settings::{Settings, SettingsError};
 

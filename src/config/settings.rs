@@ -4,6 +4,7 @@
 mod kafka;
 mod parquet;
 mod paths;
+mod registry;
 mod s3;
 mod schema;
 
@@ -16,6 +17,8 @@ use super::args::{ArchiveArgs, RunArgs};
 use super::location::Location;
 use super::secret::SecretError;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
+use crate::registry::RegistrySettings;
+use crate::registry::client::RegistryError;
 use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
 use crate::sink::bucket::Bucketing;
@@ -25,10 +28,12 @@ use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
 use crate::transform::avro_schema::{InputSchema, SchemaError};
 use crate::transform::event_time::{BucketBy, EventTime, EventTimeError};
+use crate::transform::framing::AvroFormat;
 
 pub use kafka::kafka;
-use parquet::parquet;
+use parquet::{check_bloom_columns, parquet};
 pub use paths::Paths;
+pub use schema::ReaderSchema;
 use schema::schema;
 
 const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
@@ -50,12 +55,14 @@ pub struct Settings {
     pub rhythm: Rhythm,
     pub stop_timeout: Duration,
     pub parallelism: u32,
-    pub schema: InputSchema,
+    pub schema: ReaderSchema,
+    pub avro_format: AvroFormat,
+    /// Where the writers' schemas are; none unless the records name them.
+    pub registry: Option<RegistrySettings>,
     /// Bytes.
     pub max_file_size: usize,
     pub parquet: ParquetOptions,
     pub bucket_by: BucketBy,
-    pub event_time: EventTime,
     pub bucketing: Bucketing,
     /// Bytes that open files and uploads may take.
     pub file_memory: usize,
@@ -108,6 +115,37 @@ pub enum SettingsError {
          {most} for open files"
     )]
     LargeRowGroups { given: ByteSize, most: ByteSize },
+    #[error(
+        "AVRO_FORMAT=confluent needs SCHEMA_REGISTRY_URL: its records name their schema by an id"
+    )]
+    NoRegistry,
+    #[error(
+        "SCHEMA_REGISTRY_URL is for AVRO_FORMAT=confluent: records of other formats name no schema"
+    )]
+    NeedlessRegistry,
+    #[error(
+        "KAFKA_TOPIC={0} is not one topic: say whose schema is the reader's, by SCHEMA_REGISTRY_SUBJECT or \
+         AVRO_SCHEMA"
+    )]
+    WhichSubject(String),
+    #[error("SCHEMA_REGISTRY_URL: not all of it are URLs such as http://registry:8081")]
+    RegistryUrl,
+    #[error(
+        "set SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD, or SCHEMA_REGISTRY_TOKEN, or none of \
+         them"
+    )]
+    RegistryLogin,
+    #[error("SCHEMA_REGISTRY_CA_FILE: {path} cannot be read: {source}")]
+    RegistryCa {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(
+        "both AVRO_SCHEMA and SCHEMA_REGISTRY_SUBJECT are set: the reader's schema is one of them"
+    )]
+    SchemaAndSubject,
     #[error("{0} is empty")]
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
@@ -136,13 +174,17 @@ impl TryFrom<RunArgs> for Settings {
                 least: ByteSize(least as u64),
             });
         }
-        let schema = schema(args.avro_schema, args.avro_format)?;
-        let event_time = EventTime::new(&args.buckets.bucket_by, schema.arrow())?;
         let queues = budget::of_queues(args.memory_budget);
         let file_memory = args.memory_budget - queues;
-        let parquet = parquet(args.parquet, &schema, file_memory / subtasks)?;
+        let parquet = parquet(args.parquet, file_memory / subtasks)?;
         let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
-        Ok(Self {
+        let (schema, registry) = schema(
+            args.avro_schema,
+            args.avro_format,
+            args.registry,
+            &args.kafka_topic,
+        )?;
+        let settings = Self {
             kafka: kafka(args.brokers, args.kafka_group_id, queues / subtasks)?,
             topics: args.kafka_topic,
             start_from: start_from(args.start_from, args.from_savepoint.as_ref())?,
@@ -160,17 +202,33 @@ impl TryFrom<RunArgs> for Settings {
             stop_timeout: args.stop_timeout,
             parallelism: args.parallelism,
             schema,
+            avro_format: args.avro_format,
+            registry,
             max_file_size: args.max_file_size,
             parquet,
             bucket_by: args.buckets.bucket_by.clone(),
-            event_time,
             bucketing: args.buckets.into(),
             file_memory,
             bounded: args.bounded,
             allow_lost_offsets: args.allow_lost_offsets,
             reread_lost_files: args.reread_lost_files,
             rest: RestSettings::resolve(args.rest)?,
-        })
+        };
+        if let ReaderSchema::Given(schema) = &settings.schema {
+            settings.columns(schema)?;
+        }
+        Ok(settings)
+    }
+}
+
+impl Settings {
+    /// How the times of rows are known that have this reader's schema.
+    ///
+    /// # Errors
+    /// If a setting names a field that the schema does not have, or that does not serve.
+    pub fn columns(&self, schema: &InputSchema) -> Result<EventTime, SettingsError> {
+        check_bloom_columns(&self.parquet, schema)?;
+        Ok(EventTime::new(&self.bucket_by, schema.arrow())?)
     }
 }
 

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 
 use super::Settings;
 use super::location::Location;
+use super::settings::ReaderSchema;
 
 /// In place of a value that may be a secret.
 const HIDDEN: &str = "******";
@@ -62,8 +63,9 @@ impl Settings {
             ("CHECKPOINT_TIMEOUT", time(rhythm.timeout)),
             ("STOP_TIMEOUT", time(self.stop_timeout)),
             ("PARALLELISM", self.parallelism.to_string()),
-            ("AVRO_SCHEMA", self.schema.name().to_owned()),
-            ("AVRO_FORMAT", self.schema.framing().to_string()),
+            ("AVRO_SCHEMA", self.reader_schema()),
+            ("AVRO_FORMAT", self.avro_format.to_string()),
+            ("SCHEMA_REGISTRY_URL", self.registry_urls()),
             ("BUCKET_BY", self.bucket_by.to_string()),
             ("BUCKET_ZONE", self.bucketing.zone.to_string()),
             ("BUCKET_PATTERN", self.bucketing.pattern.to_string()),
@@ -97,6 +99,21 @@ impl Settings {
     }
 }
 
+impl Settings {
+    fn reader_schema(&self) -> String {
+        match &self.schema {
+            ReaderSchema::Given(schema) => schema.name().to_owned(),
+            ReaderSchema::Latest { subject } => format!("the latest of {subject}"),
+        }
+    }
+
+    fn registry_urls(&self) -> String {
+        let urls = self.registry.iter().flat_map(|registry| &registry.urls);
+        let urls: Vec<_> = urls.map(|url| without_user(url.as_str())).collect();
+        urls.join(",")
+    }
+}
+
 /// Whether a property of librdkafka is known to hold no secret: all that has to do with who one is
 /// may hold one.
 fn is_harmless(key: &str) -> bool {
@@ -107,7 +124,8 @@ fn is_harmless(key: &str) -> bool {
     !telling.iter().any(|part| key.contains(part))
 }
 
-fn without_user(url: &str) -> String {
+/// A URL without what it may hold beside the place.
+pub fn without_user(url: &str) -> String {
     let Ok(mut url) = url::Url::parse(url) else {
         return HIDDEN.to_owned();
     };

@@ -5,9 +5,13 @@ use std::time::Duration;
 use crate::checkpoint::driver::DriverError;
 use crate::checkpoint::log::LogError;
 use crate::config::location::Location;
+use crate::config::settings::SettingsError;
 use crate::recovery::execute::RecoveryError;
+use crate::registry::client::RegistryError;
 use crate::source::kafka::ClusterError;
 use crate::store::StoreError;
+use crate::transform::avro_schema::SchemaError;
+use crate::transform::framing::SchemaId;
 
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -24,14 +28,36 @@ pub enum JobError {
     #[error("librdkafka refuses its settings (see --kafka-property): {0}")]
     KafkaSettings(rdkafka::error::KafkaError),
 
+    #[error("SCHEMA_REGISTRY_URL: {0}")]
+    Registry(#[from] RegistryError),
+
+    #[error(
+        "the schema registry has no subject '{subject}' ({urls}): name another one with \
+         SCHEMA_REGISTRY_SUBJECT, or give the reader's schema as a file with AVRO_SCHEMA"
+    )]
+    NoSubject { subject: String, urls: String },
+
+    #[error(
+        "the latest schema of '{subject}' in the schema registry, id {id}, cannot be archived: {source}"
+    )]
+    RegistrySchema {
+        subject: String,
+        id: SchemaId,
+        source: SchemaError,
+    },
+
     #[error(transparent)]
-    Schema(#[from] crate::transform::avro_schema::SchemaError),
+    Schema(#[from] SchemaError),
 
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 
     #[error("recovery: {0}")]
     Recovery(#[from] RecoveryError),
+
+    /// Of a schema that a registry has.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
 
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -63,7 +89,13 @@ impl JobError {
     /// Process exit code; the README has the table.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Path { .. } | Self::KafkaSettings(_) | Self::Schema(_) => 2,
+            Self::Path { .. }
+            | Self::KafkaSettings(_)
+            | Self::Registry(_)
+            | Self::NoSubject { .. }
+            | Self::RegistrySchema { .. }
+            | Self::Settings(_)
+            | Self::Schema(_) => 2,
             _ if self.is_fencing() => 3,
             Self::Recovery(_) => 4,
             Self::StopTimeout(_) => 5,

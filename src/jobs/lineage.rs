@@ -17,6 +17,8 @@ use crate::commit_log::CommitLog;
 use crate::config::Settings;
 use crate::ids::SubtaskIndex;
 use crate::recovery::execute::{FromSavepoint, Recovery, Started};
+use crate::registry::client::RegistryClient;
+use crate::registry::schemas::Schemas;
 use crate::runtime::budget::Budget;
 use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
@@ -29,6 +31,9 @@ use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
 use crate::store::{Root, Stores};
 use crate::transform::DecodeAndEnrich;
+use crate::transform::avro_schema::InputSchema;
+use crate::transform::decode::WriterSchemas;
+use crate::transform::event_time::EventTime;
 
 /// What somebody wants of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,9 @@ pub struct Opened<'a> {
     env: Environment,
     pub stores: Stores,
     cluster: Arc<Cluster>,
+    schema: InputSchema,
+    event_time: EventTime,
+    registry: Option<RegistryClient>,
     identity: JobIdentity,
 }
 
@@ -77,6 +85,9 @@ pub struct Run<'a> {
     log: CheckpointLog,
     commit_log: CommitLog,
     cluster: Arc<Cluster>,
+    schema: InputSchema,
+    event_time: EventTime,
+    registry: Option<RegistryClient>,
     pub started: Started,
     events: mpsc::UnboundedSender<Event>,
     receive_events: mpsc::UnboundedReceiver<Event>,
@@ -94,19 +105,29 @@ impl<'a> Opened<'a> {
             patience.clock.clone(),
         );
         let cluster = Arc::new(cluster.map_err(JobError::KafkaSettings)?);
+        let registry = settings
+            .registry
+            .as_ref()
+            .map(RegistryClient::new)
+            .transpose()?;
+        let schema = open::schema(settings, registry.as_ref(), &patience).await?;
+        let event_time = settings.columns(&schema)?;
         let identity = JobIdentity {
             cluster: open::cluster_id(&cluster, &patience).await?,
             topic: settings.topics.to_string(),
             output: settings.paths.output.to_string(),
             dropped: settings.paths.dropped.to_string(),
             commit_log: settings.paths.commit_log.to_string(),
-            schema_sha256: settings.schema.sha256(),
+            schema_sha256: schema.sha256(),
         };
         Ok(Self {
             settings,
             env,
             stores,
             cluster,
+            schema,
+            event_time,
+            registry,
             identity,
         })
     }
@@ -123,6 +144,7 @@ impl<'a> Opened<'a> {
             stores: &self.stores,
             patience: &patience,
             identity: &self.identity,
+            schema: &self.schema,
             topics: &settings.topics,
             lookup: &open::Lookup {
                 cluster: &self.cluster,
@@ -146,6 +168,9 @@ impl<'a> Opened<'a> {
             log,
             commit_log,
             cluster: self.cluster,
+            schema: self.schema,
+            event_time: self.event_time,
+            registry: self.registry,
             started,
             events,
             receive_events,
@@ -228,10 +253,11 @@ impl Run<'_> {
     }
 
     fn spawn_subtasks(&mut self) -> Result<(Threads, Vec<JoinHandle<()>>), JobError> {
+        let schemas = self.schemas();
         let mut senders = Vec::new();
         let mut handles = Vec::new();
         for index in (0..self.settings.parallelism).map(SubtaskIndex) {
-            let subtask = self.subtask(index)?;
+            let subtask = self.subtask(index, schemas.clone())?;
             let waker = subtask.source.waker();
             let (commands, receive_commands) = std_mpsc::channel();
             // Sent before the thread starts, so that a bounded run does not end before it began.
@@ -261,9 +287,19 @@ impl Run<'_> {
         .collect()
     }
 
+    /// The writers' schemas for all subtasks, asked for in the background.
+    fn schemas(&mut self) -> Option<Arc<dyn WriterSchemas>> {
+        let client = self.registry.clone()?;
+        let retry = self.settings.registry.as_ref()?.retry;
+        let (schemas, asking) = Schemas::new(client, self.env.patience.clone(), retry);
+        self.tasks.spawn(asking);
+        Some(schemas)
+    }
+
     fn subtask(
         &mut self,
         index: SubtaskIndex,
+        schemas: Option<Arc<dyn WriterSchemas>>,
     ) -> Result<Subtask<KafkaReader, DecodeAndEnrich, ParquetSinkWriter>, JobError> {
         let Patience { clock, health } = self.env.patience.clone();
         let (uploader, commands) = mpsc::unbounded_channel();
@@ -297,8 +333,9 @@ impl Run<'_> {
             index,
             source: source.map_err(JobError::KafkaSettings)?,
             operator: DecodeAndEnrich::new(
-                &self.settings.schema,
-                self.settings.event_time,
+                &self.schema,
+                schemas,
+                self.event_time,
                 progress.dropped.clone(),
             )?,
             output: writer(Root::Output),
@@ -311,6 +348,7 @@ impl Run<'_> {
             bounded: self.settings.bounded,
             end_reported: false,
             held: None,
+            parked: None,
             finished: false,
             watch: Watch::default(),
         })

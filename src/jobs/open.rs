@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use super::JobError;
 use crate::config::Settings;
 use crate::config::location::Location;
+use crate::config::settings::ReaderSchema;
 use crate::recovery::decide::Held;
 use crate::recovery::execute::TopicLookup;
+use crate::registry::client::{RegistryClient, RegistryError};
 use crate::runtime::retry::{Patience, with_causes};
 use crate::source::kafka::{Cluster, ClusterError, Topics};
 use crate::source::start_from::StartFrom;
@@ -19,6 +21,8 @@ use crate::store::local::LocalStore;
 use crate::store::s3::requests::Requests;
 use crate::store::s3::{S3Access, S3Store};
 use crate::store::{Objects, StoreError, Stores};
+use crate::transform::avro_schema::InputSchema;
+use crate::transform::framing::{AvroFormat, SchemaId};
 
 /// How often waiting is said.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -134,6 +138,61 @@ pub async fn cluster_id(cluster: &Arc<Cluster>, patience: &Patience) -> Result<S
             Err(error) => waiting.say(&with_causes(&error)).await,
         }
     }
+}
+
+/// The reader's schema of a run, once the registry answers if there is one.
+pub async fn schema(
+    settings: &Settings,
+    registry: Option<&RegistryClient>,
+    patience: &Patience,
+) -> Result<InputSchema, JobError> {
+    let mut waiting = Waiting::new(patience, "the schema registry");
+    loop {
+        let answer = match (registry, &settings.schema) {
+            (None, ReaderSchema::Given(schema)) => return Ok(schema.clone()),
+            (Some(registry), ReaderSchema::Given(schema)) => {
+                registry.check().await.map(|()| schema.clone())
+            }
+            (Some(registry), ReaderSchema::Latest { subject }) => {
+                match registry.latest(subject).await {
+                    Ok((id, json)) => return latest(subject, id, &json, settings.avro_format),
+                    Err(RegistryError::Unknown { .. }) => {
+                        let (subject, urls) = (subject.clone(), registry.urls());
+                        return Err(JobError::NoSubject { subject, urls });
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            (None, ReaderSchema::Latest { .. }) => {
+                unreachable!("the settings have a registry then")
+            }
+        };
+        match answer {
+            Err(RegistryError::Away(why)) => waiting.say(&why).await,
+            answer => return Ok(answer?),
+        }
+    }
+}
+
+fn latest(
+    subject: &str,
+    id: SchemaId,
+    json: &str,
+    format: AvroFormat,
+) -> Result<InputSchema, JobError> {
+    let schema = InputSchema::parse(json).and_then(|schema| schema.framed(format));
+    let schema = schema.map_err(|source| JobError::RegistrySchema {
+        subject: subject.to_owned(),
+        id,
+        source,
+    })?;
+    tracing::info!(
+        subject,
+        schema_id = id.0,
+        name = schema.name(),
+        "reader's schema"
+    );
+    Ok(schema)
 }
 
 /// The topics of a cluster.

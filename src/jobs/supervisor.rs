@@ -368,8 +368,12 @@ impl Live {
 /// What an error concerns.
 fn concern(error: &JobError) -> String {
     match error {
-        JobError::Path { .. } | JobError::KafkaSettings(_) | JobError::Schema(_) => {
-            "settings".into()
+        JobError::Path { .. }
+        | JobError::KafkaSettings(_)
+        | JobError::Settings(_)
+        | JobError::Schema(_) => "settings".into(),
+        JobError::Registry(_) | JobError::NoSubject { .. } | JobError::RegistrySchema { .. } => {
+            "schema registry".into()
         }
         JobError::Cluster(_) => "kafka".into(),
         JobError::Recovery(_) => "recovery".into(),

@@ -353,6 +353,7 @@ fn next_offsets(
     (next_offsets, lost)
 }
 
+/// The schema may be another one: see [`evolution`](super::evolution).
 fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {
     let pairs = [
         ("Kafka cluster", &stored.cluster, &own.cluster),
@@ -366,11 +367,6 @@ fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {
             "commit log (WRITE_AHEAD_COMMIT_LOG_PATH)",
             &stored.commit_log,
             &own.commit_log,
-        ),
-        (
-            "schema (AVRO_SCHEMA, by its SHA-256)",
-            &stored.schema_sha256,
-            &own.schema_sha256,
         ),
     ];
     match pairs.into_iter().find(|(_, stored, own)| stored != own) {

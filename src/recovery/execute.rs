@@ -16,6 +16,7 @@ use crate::mutants::{self, Mutant};
 use crate::offset_set::ExactOffsets;
 use crate::recovery::agreement::{self, Disagreement};
 use crate::recovery::decide::{self, Facts, Held, Refusal, Savepoint};
+use crate::recovery::evolution::{self, SchemaRefusal};
 use crate::recovery::reread;
 use crate::runtime::failure;
 use crate::runtime::retry::{Patience, with_causes};
@@ -24,6 +25,7 @@ use crate::source::kafka::{Topics, Watermarks};
 use crate::source::reread::Reread;
 use crate::source::start_from::StartFrom;
 use crate::store::{Key, Objects, Root, StoreError, Stores};
+use crate::transform::avro_schema::InputSchema;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -43,6 +45,8 @@ pub enum RecoveryError {
     )]
     Savepoint { location: String, why: String },
 
+    #[error(transparent)]
+    Schema(#[from] SchemaRefusal),
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -67,6 +71,8 @@ pub struct Recovery<'a> {
     pub stores: &'a Stores,
     pub patience: &'a Patience,
     pub identity: &'a JobIdentity,
+    /// The reader's, whose SHA-256 the identity has.
+    pub schema: &'a InputSchema,
     /// What is archived.
     pub topics: &'a Topics,
     pub lookup: &'a dyn TopicLookup,
@@ -285,7 +291,12 @@ impl Recovery<'_> {
                 savepoint: savepoint.as_ref(),
                 allow_lost_offsets: self.allow_lost_offsets,
             })?;
+            let schemas = &*self.stores.checkpoints;
+            if let Some(newest) = &newest {
+                evolution::may_follow(schemas, self.patience, newest, self.schema).await??;
+            }
             agreement::check(self.commit_log, &plan.pending).await?;
+            evolution::keep(schemas, self.patience, self.schema).await?;
             for lost in &plan.lost {
                 tracing::warn!(%lost, "going on without records that are gone, as allowed");
             }

@@ -3,8 +3,10 @@
 //!
 //! Guarantees: a barrier is taken between two batches and never overtakes rows; the next offsets of
 //! a checkpoint are exactly behind the rows of its files; after the last barrier nothing is read. A
-//! barrier waits until lost records have been read again.
+//! barrier waits until lost records have been read again. It does not wait for a batch that the operator
+//! cannot take yet: that one is parked, and is behind the barrier.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +18,13 @@ use super::progress::Progress;
 use super::progress::subtask::Spent;
 use crate::checkpoint::coordinator::Barrier;
 use crate::clock::Clock;
-use crate::ids::{CheckpointId, SubtaskIndex};
+use crate::ids::{CheckpointId, NextOffset, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
 use crate::sink::upload::Command as UploadCommand;
 use crate::sink::{SinkError, SinkWriter};
-use crate::source::{RawBatch, SourceError, SourceReader, SplitStart};
+use crate::source::{RawBatch, SourceError, SourceReader, SplitIndex, SplitStart};
 use crate::store::Root;
-use crate::transform::{Operator, TransformError};
+use crate::transform::{Applied, Operator, TransformError};
 
 /// From the coordinator's side to a subtask.
 #[derive(Debug)]
@@ -38,7 +40,8 @@ pub enum Step {
     Read(usize),
     /// Nothing came.
     Idle,
-    /// Over the memory budget: nothing is fetched until uploads have caught up.
+    /// Over the memory budget, or with a batch that cannot be taken yet: nothing is fetched until uploads
+    /// have caught up, or what the batch waits for is there.
     Blocked,
     /// All of a bounded run is read; waits for the last barrier. Reported once.
     ReachedEnd,
@@ -58,7 +61,7 @@ pub enum SubtaskError {
     Panicked,
 }
 
-pub struct Subtask<S, O, W> {
+pub struct Subtask<S: SourceReader, O, W> {
     pub index: SubtaskIndex,
     pub source: S,
     pub operator: O,
@@ -75,8 +78,30 @@ pub struct Subtask<S, O, W> {
     pub end_reported: bool,
     /// A barrier that waits for lost records.
     pub held: Option<Barrier>,
+    /// What was fetched and is not in any file, because the operator could not take it yet.
+    pub parked: Option<Parked<S::Batch>>,
     pub finished: bool,
     pub watch: Watch,
+}
+
+/// A batch that the operator could not take yet. The source is behind it, the files are not.
+pub struct Parked<B> {
+    batch: B,
+    /// Lost records are among it, that are read again: no barrier is taken before it.
+    rereading: bool,
+}
+
+impl<B: RawBatch> Parked<B> {
+    /// Of each split that has records in it, the first one.
+    fn begins(&self) -> BTreeMap<SplitIndex, NextOffset> {
+        let mut begins = BTreeMap::new();
+        for place in 0..self.batch.len() {
+            let origin = self.batch.record(place).origin;
+            let first = NextOffset(origin.offset.0);
+            begins.entry(origin.split).or_insert(first);
+        }
+        begins
+    }
 }
 
 /// What the subtask remembers so that it can be watched.
@@ -102,7 +127,7 @@ where
         match command {
             Command::AddSplits(splits) => self.source.add_splits(splits)?,
             Command::Barrier(barrier)
-                if self.source.rereading() && !mutants::is(Mutant::BarrierWhileRereading) =>
+                if self.rereading() && !mutants::is(Mutant::BarrierWhileRereading) =>
             {
                 self.held = Some(barrier);
             }
@@ -111,13 +136,31 @@ where
         Ok(())
     }
 
+    /// Whether lost records are still to be read again, or to be taken by the operator.
+    fn rereading(&self) -> bool {
+        self.source.rereading() || self.parked.as_ref().is_some_and(|parked| parked.rereading)
+    }
+
+    /// The next offset of every split: behind the rows that are in files.
+    fn next_offsets(&self) -> Vec<(Split, NextOffset)> {
+        let mut positions = self.source.positions();
+        let parked = self.parked.as_ref();
+        if !mutants::is(Mutant::OffsetsBehindParked) {
+            for (split, first) in parked.map(Parked::begins).unwrap_or_default() {
+                // In the order of the source's table.
+                positions[split.0 as usize].1 = first;
+            }
+        }
+        positions
+    }
+
     fn barrier(&mut self, barrier: Barrier) -> Result<(), SubtaskError> {
         failure::point(failure::BARRIER_BEFORE);
         let begun = self.clock.monotonic();
         if mutants::is(Mutant::OffsetsTooHigh) {
             self.source.fetch(Duration::ZERO)?;
         }
-        let next_offsets = self.source.positions();
+        let next_offsets = self.next_offsets();
         let mut files = self.output.close(barrier.id)?;
         files.extend(self.dropped.close(barrier.id)?);
         failure::point(failure::BARRIER_AFTER);
@@ -139,7 +182,7 @@ where
 
     /// Reads and writes one batch, waiting up to `timeout` for it.
     pub fn step(&mut self, timeout: Duration) -> Result<Step, SubtaskError> {
-        if !self.source.rereading()
+        if !self.rereading()
             && let Some(barrier) = self.held.take()
         {
             self.barrier(barrier)?;
@@ -178,29 +221,50 @@ where
     }
 
     fn read(&mut self, timeout: Duration) -> Result<Step, SubtaskError> {
-        failure::point(failure::FETCH_BEFORE);
-        let batch = self.source.fetch(timeout)?;
-        if !batch.is_empty() {
-            let progress = self.progress.subtask(self.index);
-            progress.read(batch.len(), batch.bytes());
-            failure::point(failure::FETCH_AFTER);
-            let now = self.clock.wall();
-            let splits = self.source.splits();
-            for rows in self.operator.apply(&batch, splits, self.open, now)? {
-                let writer = match rows.root {
-                    Root::Output => &mut self.output,
-                    Root::Dropped => &mut self.dropped,
-                };
-                progress.rows(rows.root, rows.batch.num_rows());
-                writer.write(&rows, splits, now, self.open)?;
+        let parked = match self.parked.take() {
+            Some(parked) => parked,
+            None => {
+                failure::point(failure::FETCH_BEFORE);
+                // Before the fetch: the last of the lost records come with the source behind them.
+                let rereading = self.source.rereading();
+                let batch = self.source.fetch(timeout)?;
+                if batch.is_empty() {
+                    return Ok(self.nothing_came());
+                }
+                let progress = self.progress.subtask(self.index);
+                progress.read(batch.len(), batch.bytes());
+                failure::point(failure::FETCH_AFTER);
+                Parked { batch, rereading }
             }
-            progress.set_open_files(self.output.open_files() + self.dropped.open_files());
-            return Ok(Step::Read(batch.len()));
+        };
+        let splits = self.source.splits();
+        let now = self.clock.wall();
+        let all = match self.operator.apply(&parked.batch, splits, self.open, now)? {
+            Applied::Rows(all) => all,
+            Applied::NotYet => {
+                self.watch.blocked_at = Some(self.clock.monotonic());
+                self.parked = Some(parked);
+                return Ok(Step::Blocked);
+            }
+        };
+        let progress = self.progress.subtask(self.index);
+        for rows in all {
+            let writer = match rows.root {
+                Root::Output => &mut self.output,
+                Root::Dropped => &mut self.dropped,
+            };
+            progress.rows(rows.root, rows.batch.num_rows());
+            writer.write(&rows, splits, now, self.open)?;
         }
+        progress.set_open_files(self.output.open_files() + self.dropped.open_files());
+        Ok(Step::Read(parked.batch.len()))
+    }
+
+    fn nothing_came(&mut self) -> Step {
         if self.bounded && !self.end_reported && self.source.at_end() {
             self.end_reported = true;
-            return Ok(Step::ReachedEnd);
+            return Step::ReachedEnd;
         }
-        Ok(Step::Idle)
+        Step::Idle
     }
 }

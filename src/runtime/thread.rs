@@ -26,7 +26,7 @@ pub fn spawn<S, O, W>(
     events: mpsc::UnboundedSender<Event>,
 ) -> std::io::Result<JoinHandle<()>>
 where
-    S: SourceReader + Send + 'static,
+    S: SourceReader<Batch: Send> + Send + 'static,
     O: Operator<S::Batch> + Send + 'static,
     W: SinkWriter + Send + 'static,
 {

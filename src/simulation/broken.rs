@@ -78,6 +78,7 @@ every_broken_rule_is_noticed! {
     giving_up_what_was_not_answered_is_noticed: UnansweredGivenUp in CRASHES by "FilesLost" | "the store has lost nothing",
     offsets_committed_before_the_slot_are_noticed: OffsetsCommittedFirst in NONE by "is committed up to",
     offsets_ahead_of_the_rows_are_noticed: OffsetsTooHigh in NONE by "is lost",
+    offsets_behind_a_batch_that_waits_are_noticed: OffsetsBehindParked in NONE by "is lost",
     a_barrier_amid_lost_records_is_noticed: BarrierWhileRereading in LOSSES by "WentBack",
     reading_again_without_an_abort_is_noticed: RereadWithoutAbort in LOSSES by "is visible twice" | "is visible and pending",
     reading_again_what_is_visible_is_noticed: VisibleReadAgain in LOSSES by "is visible twice" | "is visible and pending",

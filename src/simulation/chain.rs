@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::Schema;
 use bytes::Bytes;
+use fastrand::Rng;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::slot::OffsetRange;
@@ -23,7 +24,7 @@ use crate::source::{
     Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart, Wake,
 };
 use crate::store::{Committable, Key, Root};
-use crate::transform::{Operator, Rows, TransformError};
+use crate::transform::{Applied, Operator, Rows, TransformError};
 
 /// What the simulated Kafka delivers: every fifth offset is a transaction marker, so a gap.
 pub fn is_marker(offset: i64) -> bool {
@@ -173,7 +174,31 @@ impl SourceReader for SimSource {
     }
 }
 
-pub struct SimOperator;
+/// Takes a batch, or does not yet: what it waits for may be away for a while.
+pub struct SimOperator {
+    rng: Rng,
+    /// How often it will still say so.
+    away: u32,
+}
+
+impl SimOperator {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            rng: Rng::with_seed(seed),
+            away: 0,
+        }
+    }
+
+    fn is_away(&mut self) -> bool {
+        if self.away == 0 && self.rng.u32(..4) == 0 {
+            // Over by the next step, or after some checkpoints.
+            self.away = [1, 20][self.rng.usize(..2)];
+        }
+        let away = self.away > 0;
+        self.away = self.away.saturating_sub(1);
+        away
+    }
+}
 
 impl Operator<SimBatch> for SimOperator {
     fn apply(
@@ -182,7 +207,10 @@ impl Operator<SimBatch> for SimOperator {
         _splits: &[Split],
         _checkpoint: CheckpointId,
         _now: EpochMillis,
-    ) -> Result<Vec<Rows>, TransformError> {
+    ) -> Result<Applied, TransformError> {
+        if self.is_away() {
+            return Ok(Applied::NotYet);
+        }
         let (bad, good) = batch
             .0
             .iter()
@@ -201,7 +229,7 @@ impl Operator<SimBatch> for SimOperator {
                 times: None,
             });
         }
-        Ok(out)
+        Ok(Applied::Rows(out))
     }
 }
 

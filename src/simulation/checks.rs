@@ -76,6 +76,7 @@ impl Checker {
             return;
         }
         match path.split_once('/') {
+            Some(("log", rest)) if rest.starts_with("schemas/") => {}
             Some(("log", rest)) => {
                 let id = self.new_slot(rest, body);
                 self.check_complete(&self.slots[&id]);
@@ -115,6 +116,11 @@ impl Checker {
         let folder = path.split('/').next().expect("split gives one at least");
         let id = CheckpointId::from_folder(folder).expect("only slots are in the log");
         let slot = Slot::from_bytes(id, body).expect("slots are whole");
+        let schema = format!("log/schemas/{}.avsc", slot.identity.schema_sha256);
+        assert!(
+            self.objects.contains_key(&schema),
+            "a slot names a schema that is not kept"
+        );
         assert!(
             self.losses || slot.reread.is_empty(),
             "the store has lost nothing"

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::checkpoint::log::{CheckpointLog, LogError};
 use crate::checkpoint::slot::{JobIdentity, TopicIds};
 use crate::clock::{Clock, EpochMillis};
 use crate::commit_log::CommitLog;
+use crate::config::DEFAULT_SCHEMA;
 use crate::ids::{NextOffset, Split, SubtaskIndex};
 use crate::recovery::decide::Held;
 use crate::recovery::execute::{Recovery, RecoveryError, Started, TopicLookup};
@@ -34,9 +35,14 @@ use crate::source::SplitStart;
 use crate::source::kafka::{Topics, Watermarks};
 use crate::source::start_from::StartFrom;
 use crate::store::{Root, Stores};
+use crate::transform::avro_schema::InputSchema;
 
 pub const PARALLELISM: u32 = 2;
 pub const TOPIC: &str = "t";
+
+/// For the log; simulated records have none.
+static SCHEMA: LazyLock<InputSchema> =
+    LazyLock::new(|| InputSchema::parse(DEFAULT_SCHEMA).expect("it is a schema"));
 
 /// The time of the simulation; sleepers are woken when the schedule lets time pass.
 #[derive(Default)]
@@ -186,9 +192,16 @@ pub struct Outside {
     pub clock: Arc<SimClock>,
     pub topic: Topic,
     pub reread_lost_files: bool,
+    /// For what has choices of its own.
+    pub seeds: Arc<Mutex<fastrand::Rng>>,
 }
 
 impl Outside {
+    fn new_seed(&self) -> u64 {
+        let mut seeds = self.seeds.lock().expect("no check has failed before");
+        seeds.u64(..)
+    }
+
     fn root(&self, root: &'static str) -> Arc<SimStore> {
         Arc::new(SimStore {
             root,
@@ -293,7 +306,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         output: "output".into(),
         dropped: "dropped".into(),
         commit_log: "wal".into(),
-        schema_sha256: "0".into(),
+        schema_sha256: SCHEMA.sha256(),
     };
     let recovery = Recovery {
         log: &log,
@@ -301,6 +314,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         stores: &stores,
         patience: &patience,
         identity: &identity,
+        schema: &SCHEMA,
         topics: &Topics::Named([TOPIC.to_owned()].into()),
         lookup: &outside,
         start_from: &StartFrom::Earliest,
@@ -391,7 +405,7 @@ fn subtask(
     let mut subtask = Subtask {
         index,
         source: SimSource::new(outside.topic.clone()),
-        operator: SimOperator,
+        operator: SimOperator::new(outside.new_seed()),
         output: writer(Root::Output),
         dropped: writer(Root::Dropped),
         uploader: uploader.clone(),
@@ -402,6 +416,7 @@ fn subtask(
         bounded: true,
         end_reported: false,
         held: None,
+        parked: None,
         finished: false,
         watch: Watch::default(),
     };

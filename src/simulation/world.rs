@@ -51,6 +51,7 @@ impl World {
             clock: Arc::new(SimClock::default()),
             topic: Arc::new(Mutex::new(ends)),
             reread_lost_files: rng.bool(),
+            seeds: Arc::new(Mutex::new(rng.fork())),
         };
         Self {
             processes: vec![Process::start(outside.clone())],

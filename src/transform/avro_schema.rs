@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::enrich;
 use super::framing::{AvroFormat, Framing};
+use super::resolution::Reader;
 use crate::digest::sha256_hex;
 
 /// Records in one decoded batch at the most; more than any source hands over at once.
@@ -102,8 +103,15 @@ impl InputSchema {
         self.framing
     }
 
-    pub(super) fn decoder(&self) -> Result<Decoder, ArrowError> {
-        build_decoder(&self.json)
+    /// Without white space.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// What records of other schemas are projected to.
+    pub(super) fn reader(&self) -> Result<Reader, SchemaError> {
+        let json = serde_json::from_str(&self.json)?;
+        Ok(Reader::new(&self.name, json, self.arrow.clone()))
     }
 }
 
@@ -114,7 +122,8 @@ fn unmappable(field: Option<&str>, reason: String) -> SchemaError {
     }
 }
 
-fn build_decoder(json: &str) -> Result<Decoder, ArrowError> {
+/// For datums of this schema, without their frames.
+pub(super) fn build_decoder(json: &str) -> Result<Decoder, ArrowError> {
     let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
     let fingerprint = store.set(Fingerprint::Id(0), AvroSchema::new(json.to_owned()))?;
     ReaderBuilder::new()

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SINGLE_OBJECT_MAGIC};
+use arrow_avro::schema::{
+    AvroSchema, CONFLUENT_MAGIC, Fingerprint, FingerprintAlgorithm, SINGLE_OBJECT_MAGIC,
+};
 use arrow_schema::ArrowError;
 use serde_json::Value;
 
@@ -15,6 +17,35 @@ pub enum AvroFormat {
     Raw,
     /// Avro's single-object encoding: a marker and the fingerprint of the writer's schema come first
     SingleObject,
+    /// Confluent's wire format: a byte 0 and the id of the writer's schema in a schema registry come first
+    Confluent,
+}
+
+/// A byte 0 and four of the id, the most significant one first: Confluent's documentation, "Wire format".
+const CONFLUENT_HEADER: usize = CONFLUENT_MAGIC.len() + size_of::<u32>();
+
+/// The id of a writer's schema in a schema registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SchemaId(pub u32);
+
+impl SchemaId {
+    /// Of a value in Confluent's wire format, or why it is in none.
+    pub fn of(value: &[u8]) -> Result<Self, &'static str> {
+        let framed = value.strip_prefix(&CONFLUENT_MAGIC);
+        match framed.and_then(|framed| framed.first_chunk()) {
+            Some(id) => Ok(Self(u32::from_be_bytes(*id))),
+            None => Err(
+                "not in Confluent's wire format: it does not begin with a byte 0 and the 4 bytes of a \
+                 schema id",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for SchemaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// Two bytes that mark it and eight of the fingerprint, the least significant one first: Avro
@@ -29,6 +60,8 @@ pub enum Framing {
         /// CRC-64-AVRO of the schema's canonical form.
         fingerprint: u64,
     },
+    /// Any schema that can be read as the reader's.
+    Confluent,
 }
 
 impl Framing {
@@ -39,6 +72,7 @@ impl Framing {
     pub fn new(format: AvroFormat, json: &str) -> Result<Self, SchemaError> {
         match format {
             AvroFormat::Raw => Ok(Self::Raw),
+            AvroFormat::Confluent => Ok(Self::Confluent),
             AvroFormat::SingleObject => {
                 // arrow-avro makes ".Name" of it in the canonical form, and so another fingerprint.
                 if has_empty_namespace(&serde_json::from_str(json)?) {
@@ -58,8 +92,13 @@ impl Framing {
 
     /// The datum in a value, or why there is none that can be decoded.
     pub fn datum<'v>(&self, value: &'v [u8]) -> Result<&'v [u8], String> {
-        let Self::SingleObject { fingerprint } = self else {
-            return Ok(value);
+        let fingerprint = match self {
+            Self::Raw => return Ok(value),
+            Self::SingleObject { fingerprint } => fingerprint,
+            Self::Confluent => {
+                SchemaId::of(value)?;
+                return Ok(&value[CONFLUENT_HEADER..]);
+            }
         };
         let datum = value
             .strip_prefix(&SINGLE_OBJECT_MAGIC)
@@ -90,12 +129,13 @@ fn has_empty_namespace(schema: &Value) -> bool {
     }
 }
 
-impl fmt::Display for Framing {
+impl fmt::Display for AvroFormat {
     /// As the setting has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Raw => "raw",
-            Self::SingleObject { .. } => "single-object",
+            Self::SingleObject => "single-object",
+            Self::Confluent => "confluent",
         })
     }
 }
@@ -107,7 +147,7 @@ mod tests {
     fn fingerprint(json: &str) -> u64 {
         match Framing::new(AvroFormat::SingleObject, json).unwrap() {
             Framing::SingleObject { fingerprint } => fingerprint,
-            Framing::Raw => unreachable!(),
+            _ => unreachable!(),
         }
     }
 
@@ -157,5 +197,17 @@ mod tests {
         let why = framing.datum(&other).unwrap_err();
         assert!(why.contains("0200000000000001"), "{why}");
         assert_eq!(Framing::Raw.datum(&header), Ok(&header[..]));
+    }
+
+    #[test]
+    fn the_id_of_confluents_wire_format_has_its_highest_byte_first() {
+        let value = [0, 0, 0, 1, 2, b'a'];
+        assert_eq!(SchemaId::of(&value), Ok(SchemaId(258)));
+        assert_eq!(Framing::Confluent.datum(&value), Ok(&b"a"[..]));
+        assert_eq!(Framing::Confluent.datum(&value[..5]), Ok(&b""[..]));
+        for bad in [&[][..], &value[..4], &[1, 0, 0, 1, 2, b'a']] {
+            let why = Framing::Confluent.datum(bad).unwrap_err();
+            assert!(why.starts_with("not in Confluent's wire format"), "{why}");
+        }
     }
 }

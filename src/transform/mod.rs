@@ -1,7 +1,8 @@
 //! What is done to records between source and sink, on Arrow batches.
 //!
-//! The lineage job takes Avro out of its frame ([`framing`]), decodes it ([`decode`]), adds the lineage columns ([`enrich`]) and makes rows
-//! of what could not be decoded ([`dropped`]). Every record of a batch comes out exactly once.
+//! The lineage job takes Avro out of its frame ([`framing`]), decodes it ([`decode`]), brings it to the
+//! reader's schema ([`resolution`]), adds the lineage columns ([`enrich`]) and makes rows of what could not
+//! be decoded ([`dropped`]). Every record of a batch comes out exactly once.
 
 pub mod avro_schema;
 pub mod decode;
@@ -9,6 +10,7 @@ pub mod dropped;
 pub mod enrich;
 pub mod event_time;
 pub mod framing;
+pub mod resolution;
 
 use std::sync::Arc;
 
@@ -40,17 +42,27 @@ pub enum TransformError {
     Arrow(#[from] ArrowError),
 }
 
+/// What an operator has done with a batch.
+#[derive(Debug)]
+pub enum Applied {
+    /// All of it.
+    Rows(Vec<Rows>),
+    /// Nothing: it waits for something, such as a writer's schema. The same batch is to be handed to it
+    /// again, before any other.
+    NotYet,
+}
+
 /// One step of a chain.
 pub trait Operator<B: RawBatch> {
     /// Turns records into rows of the checkpoint that is open. `splits` is the source's table, `now`
-    /// the time of the processing.
+    /// the time of the processing. Never waits: barriers go on meanwhile.
     fn apply(
         &mut self,
         batch: &B,
         splits: &[Split],
         checkpoint: CheckpointId,
         now: EpochMillis,
-    ) -> Result<Vec<Rows>, TransformError>;
+    ) -> Result<Applied, TransformError>;
 }
 
 /// The lineage job's operator.
@@ -62,14 +74,15 @@ pub struct DecodeAndEnrich {
 }
 
 impl DecodeAndEnrich {
-    /// What is dropped is counted in `tally`.
+    /// What is dropped is counted in `tally`. `schemas` is for a format whose records name their writer's.
     pub fn new(
         schema: &avro_schema::InputSchema,
+        schemas: Option<Arc<dyn decode::WriterSchemas>>,
         event_time: EventTime,
         tally: Arc<Dropped>,
     ) -> Result<Self, avro_schema::SchemaError> {
         Ok(Self {
-            decoder: decode::AvroDecoder::new(schema)?,
+            decoder: decode::AvroDecoder::new(schema, schemas)?,
             enricher: enrich::Enricher::new(schema.arrow()),
             event_time,
             tally,
@@ -84,8 +97,10 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
         splits: &[Split],
         checkpoint: CheckpointId,
         now: EpochMillis,
-    ) -> Result<Vec<Rows>, TransformError> {
-        let decoded = self.decoder.decode(batch)?;
+    ) -> Result<Applied, TransformError> {
+        let Some(decoded) = self.decoder.decode(batch)? else {
+            return Ok(Applied::NotYet);
+        };
         let mut out = Vec::with_capacity(2);
         if let Some(rows) = decoded.rows {
             let origins: Vec<_> = decoded
@@ -115,6 +130,6 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
             }
             out.push(rows);
         }
-        Ok(out)
+        Ok(Applied::Rows(out))
     }
 }

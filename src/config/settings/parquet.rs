@@ -9,18 +9,26 @@ use crate::sink::parquet::{ParquetOptions, can_have_bloom_filter};
 use crate::transform::avro_schema::InputSchema;
 
 /// `memory` is what one subtask has for its open files, in bytes.
-pub fn parquet(
-    args: ParquetArgs,
-    schema: &InputSchema,
-    memory: usize,
-) -> Result<ParquetOptions, SettingsError> {
+pub fn parquet(args: ParquetArgs, memory: usize) -> Result<ParquetOptions, SettingsError> {
     if args.parquet_row_group_size > memory {
         return Err(SettingsError::LargeRowGroups {
             given: ByteSize(args.parquet_row_group_size as u64),
             most: ByteSize(memory as u64),
         });
     }
-    for column in &args.parquet_bloom_columns {
+    Ok(ParquetOptions {
+        compression: args.parquet_compression,
+        row_group_rows: args.parquet_row_group_rows.get(),
+        row_group_bytes: args.parquet_row_group_size,
+        bloom_columns: args.parquet_bloom_columns,
+    })
+}
+
+pub fn check_bloom_columns(
+    options: &ParquetOptions,
+    schema: &InputSchema,
+) -> Result<(), SettingsError> {
+    for column in &options.bloom_columns {
         let fields = schema.arrow().fields();
         let found = fields.find(column).map(|(_, field)| field.data_type());
         if !found.is_some_and(can_have_bloom_filter) {
@@ -30,12 +38,7 @@ pub fn parquet(
             });
         }
     }
-    Ok(ParquetOptions {
-        compression: args.parquet_compression,
-        row_group_rows: args.parquet_row_group_rows.get(),
-        row_group_bytes: args.parquet_row_group_size,
-        bloom_columns: args.parquet_bloom_columns,
-    })
+    Ok(())
 }
 
 fn why_not(found: Option<&DataType>, schema: &InputSchema) -> String {

@@ -3,11 +3,53 @@
 use std::path::PathBuf;
 
 use super::SettingsError;
+use super::registry::registry;
 use crate::config::DEFAULT_SCHEMA;
+use crate::config::args::RegistryArgs;
+use crate::registry::RegistrySettings;
+use crate::source::kafka::Topics;
 use crate::transform::avro_schema::InputSchema;
 use crate::transform::framing::AvroFormat;
 
-pub fn schema(path: Option<PathBuf>, format: AvroFormat) -> Result<InputSchema, SettingsError> {
+/// The reader's schema, which all rows of a run have.
+#[derive(Debug, Clone)]
+pub enum ReaderSchema {
+    Given(InputSchema),
+    /// The newest one that a subject of the registry has when a run starts.
+    Latest {
+        subject: String,
+    },
+}
+
+pub fn schema(
+    path: Option<PathBuf>,
+    format: AvroFormat,
+    args: RegistryArgs,
+    topics: &Topics,
+) -> Result<(ReaderSchema, Option<RegistrySettings>), SettingsError> {
+    let subject = args.schema_registry_subject.clone();
+    if format != AvroFormat::Confluent {
+        if !args.schema_registry_url.is_empty() {
+            return Err(SettingsError::NeedlessRegistry);
+        }
+        return Ok((ReaderSchema::Given(given(path, format)?), None));
+    }
+    let registry = Some(registry(args)?);
+    let reader = match (path, subject) {
+        (Some(_), Some(_)) => return Err(SettingsError::SchemaAndSubject),
+        (Some(path), None) => ReaderSchema::Given(given(Some(path), format)?),
+        (None, Some(subject)) => ReaderSchema::Latest { subject },
+        (None, None) => match topics.only() {
+            Some(topic) => ReaderSchema::Latest {
+                subject: format!("{topic}-value"),
+            },
+            None => return Err(SettingsError::WhichSubject(topics.to_string())),
+        },
+    };
+    Ok((reader, registry))
+}
+
+fn given(path: Option<PathBuf>, format: AvroFormat) -> Result<InputSchema, SettingsError> {
     let (path, text) = match path {
         None => (
             PathBuf::from("avro/input_event.avsc"),

@@ -26,7 +26,7 @@ fn varint(bytes: &mut Vec<u8>, value: i64) {
 }
 
 fn decoder() -> AvroDecoder {
-    AvroDecoder::new(&InputSchema::parse(DEFAULT_SCHEMA).unwrap()).unwrap()
+    AvroDecoder::new(&InputSchema::parse(DEFAULT_SCHEMA).unwrap(), None).unwrap()
 }
 
 fn uuids(decoded: &Decoded) -> Vec<String> {
@@ -40,7 +40,7 @@ fn uuids(decoded: &Decoded) -> Vec<String> {
 #[test]
 fn good_records_become_columns() {
     let batch = VecBatch::new([Some(event("a", 1)), Some(event("bc", -2))]);
-    let decoded = decoder().decode(&batch).unwrap();
+    let decoded = decoder().decode(&batch).unwrap().unwrap();
     assert_eq!(uuids(&decoded), ["a", "bc"]);
     let rows = decoded.rows.unwrap();
     let times = rows.column(1).as_primitive::<TimestampMillisecondType>();
@@ -55,7 +55,7 @@ fn records_come_out_of_their_frames_also_when_a_bad_one_is_among_them() {
     let framed = |datum: Vec<u8>| Some([&HEADER[..], &datum].concat());
     let schema = InputSchema::parse(DEFAULT_SCHEMA).unwrap();
     let schema = schema.framed(AvroFormat::SingleObject).unwrap();
-    let mut decoder = AvroDecoder::new(&schema).unwrap();
+    let mut decoder = AvroDecoder::new(&schema, None).unwrap();
     let mut no_text = event("xx", 1);
     no_text[1] = 0xff;
     let batch = VecBatch::new([
@@ -67,7 +67,7 @@ fn records_come_out_of_their_frames_also_when_a_bad_one_is_among_them() {
         framed(event("d", 1)),
         None,
     ]);
-    let decoded = decoder.decode(&batch).unwrap();
+    let decoded = decoder.decode(&batch).unwrap().unwrap();
     assert_eq!(uuids(&decoded), ["a", "d"]);
     assert_eq!(decoded.good, [0, 5]);
     let reasons = decoded
@@ -114,7 +114,7 @@ fn each_kind_of_bad_record_has_its_reason_and_costs_no_good_one() {
         Some(no_text),
         Some(event("e", 1)),
     ]);
-    let decoded = decoder().decode(&batch).unwrap();
+    let decoded = decoder().decode(&batch).unwrap().unwrap();
     assert_eq!(uuids(&decoded), ["a", "b", "c", "d", "e"]);
     assert_eq!(decoded.good, [0, 2, 3, 10, 12]);
     let places: Vec<_> = decoded.bad.iter().map(|(place, _)| *place).collect();
@@ -133,10 +133,17 @@ fn each_kind_of_bad_record_has_its_reason_and_costs_no_good_one() {
 fn a_decoder_that_met_bad_records_goes_on() {
     let mut decoder = decoder();
     let bad = VecBatch::new([Some(vec![0xff; 3]), Some(event("a", 1))]);
-    assert_eq!(uuids(&decoder.decode(&bad).unwrap()), ["a"]);
+    assert_eq!(uuids(&decoder.decode(&bad).unwrap().unwrap()), ["a"]);
     let good = VecBatch::new([Some(event("b", 1))]);
-    assert_eq!(uuids(&decoder.decode(&good).unwrap()), ["b"]);
-    assert!(decoder.decode(&VecBatch::new([])).unwrap().rows.is_none());
+    assert_eq!(uuids(&decoder.decode(&good).unwrap().unwrap()), ["b"]);
+    assert!(
+        decoder
+            .decode(&VecBatch::new([]))
+            .unwrap()
+            .unwrap()
+            .rows
+            .is_none()
+    );
 }
 
 proptest! {
@@ -151,7 +158,7 @@ proptest! {
         )
     ) {
         let count = values.len();
-        let decoded = decoder().decode(&VecBatch::new(values)).unwrap();
+        let decoded = decoder().decode(&VecBatch::new(values)).unwrap().unwrap();
         let mut places: Vec<_> = decoded.bad.iter().map(|(place, _)| *place).collect();
         places.extend(&decoded.good);
         places.sort_unstable();
@@ -186,7 +193,7 @@ fn of_ten_million_mutated_records_every_one_comes_out_once() {
             Some(bytes)
         });
         let batch = VecBatch::new(records.collect::<Vec<_>>());
-        let decoded = decoder.decode(&batch).unwrap();
+        let decoded = decoder.decode(&batch).unwrap().unwrap();
         let mut places = decoded.good.clone();
         places.extend(decoded.bad.iter().map(|(place, _)| *place));
         places.sort_unstable();

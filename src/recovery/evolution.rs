@@ -1,0 +1,190 @@
+//! A new reader's schema for a job that has files of another one.
+//!
+//! Guarantees: a column that files of both schemas have is of the same Parquet type in all of them, so
+//! that one query reads them by name. Each schema is in the log, under its SHA-256, before the first slot
+//! that names it.
+
+use arrow_schema::{DataType, Field};
+use bytes::Bytes;
+
+use crate::checkpoint::slot::Slot;
+use crate::runtime::retry::Patience;
+use crate::store::{Key, Objects, StoreError};
+use crate::transform::avro_schema::InputSchema;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaRefusal {
+    #[error(
+        "another reader's schema: column '{column}' is {is} in it, and {was} in the files that are there. \
+         No query could read both. Keep its type and give the new one a column of another name; or \
+         archive with new paths"
+    )]
+    OtherType {
+        column: String,
+        was: String,
+        is: String,
+    },
+
+    #[error(
+        "another reader's schema than that of the files that are there (its SHA-256 was {was}), and \
+         {url}, which would say what that one was, cannot be used: {why}. Start once with the former \
+         schema, which puts it there; or archive with new paths"
+    )]
+    NotKnown {
+        was: String,
+        url: String,
+        why: String,
+    },
+}
+
+/// Where a schema is, below the root of the checkpoint log.
+fn key(sha256: &str) -> Key {
+    Key::new(format!("schemas/{sha256}.avsc"))
+}
+
+/// Puts the schema into the log, if it is not there.
+pub async fn keep(
+    objects: &dyn Objects,
+    patience: &Patience,
+    schema: &InputSchema,
+) -> Result<(), StoreError> {
+    let key = key(&schema.sha256());
+    let body = Bytes::from(schema.json().to_owned());
+    let put = || objects.put_if_absent(&key, body.clone());
+    patience.insist("keeping the schema", put).await.map(drop)
+}
+
+/// Whether a job whose newest slot this is may go on with `schema`.
+///
+/// # Errors
+/// Outside, what the store says; inside, why not.
+pub async fn may_follow(
+    objects: &dyn Objects,
+    patience: &Patience,
+    newest: &Slot,
+    schema: &InputSchema,
+) -> Result<Result<(), SchemaRefusal>, StoreError> {
+    let was = &newest.identity.schema_sha256;
+    if *was == schema.sha256() {
+        return Ok(Ok(()));
+    }
+    let key = key(was);
+    let refuse = |why: String| SchemaRefusal::NotKnown {
+        was: was.clone(),
+        url: objects.url(&key),
+        why,
+    };
+    let body = match patience
+        .insist("reading the former schema", || objects.get(&key))
+        .await
+    {
+        Err(StoreError::NotFound { .. }) => return Ok(Err(refuse("it is not there".into()))),
+        body => body?,
+    };
+    let former = InputSchema::parse(&String::from_utf8_lossy(&body));
+    Ok(match former {
+        Ok(former) if former.sha256() == *was => {
+            let same = same_types(&former, schema);
+            if same.is_ok() {
+                tracing::info!(was, is = schema.sha256(), "another reader's schema");
+            }
+            same
+        }
+        Ok(_) => Err(refuse("it was changed".into())),
+        Err(error) => Err(refuse(error.to_string())),
+    })
+}
+
+/// Engines find columns by name without regard to case.
+fn same_types(former: &InputSchema, own: &InputSchema) -> Result<(), SchemaRefusal> {
+    for is in own.arrow().fields() {
+        let mut formers = former.arrow().fields().iter();
+        let same_name = |was: &&std::sync::Arc<Field>| was.name().eq_ignore_ascii_case(is.name());
+        let Some(was) = formers.find(same_name) else {
+            continue;
+        };
+        let (was, now) = (stored(was.data_type()), stored(is.data_type()));
+        if was != now {
+            return Err(SchemaRefusal::OtherType {
+                column: is.name().clone(),
+                was,
+                is: now,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a column is in a Parquet file, for comparing and for people: the type with its inner fields.
+/// Whether it may be null is no difference to who reads it.
+fn stored(data_type: &DataType) -> String {
+    let inner = |field: &Field| format!("{} {}", field.name(), stored(field.data_type()));
+    match data_type {
+        // Symbols are text in the file.
+        DataType::Dictionary(_, value) => stored(value),
+        DataType::Struct(fields) => {
+            let fields: Vec<_> = fields.iter().map(|field| inner(field)).collect();
+            format!("record({})", fields.join(", "))
+        }
+        DataType::List(item) => format!("array({})", stored(item.data_type())),
+        DataType::Map(entries, _) => format!("map({})", stored(entries.data_type())),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(fields: &str) -> InputSchema {
+        let json = format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+        InputSchema::parse(&json).unwrap()
+    }
+
+    fn follows(former: &str, own: &str) -> Result<(), String> {
+        same_types(&schema(former), &schema(own)).map_err(|refusal| refusal.to_string())
+    }
+
+    const A: &str = r#"{"name":"a","type":"long"}"#;
+
+    #[test]
+    fn columns_may_come_and_go_and_become_nullable() {
+        let two = format!(r#"{A},{{"name":"b","type":"string"}}"#);
+        assert_eq!(follows(A, &two), Ok(()));
+        assert_eq!(follows(&two, A), Ok(()));
+        assert_eq!(follows(A, r#"{"name":"a","type":["null","long"]}"#), Ok(()));
+    }
+
+    #[test]
+    fn an_enum_may_get_symbols_and_become_text() {
+        let of = |symbols: &str| {
+            format!(r#"{{"name":"e","type":{{"type":"enum","name":"E","symbols":[{symbols}]}}}}"#)
+        };
+        assert_eq!(follows(&of(r#""X""#), &of(r#""X","Y""#)), Ok(()));
+        assert_eq!(
+            follows(&of(r#""X""#), r#"{"name":"e","type":"string"}"#),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_refused_by_its_name_in_any_case_and_inside() {
+        for other in [
+            r#"{"name":"a","type":"int"}"#,
+            r#"{"name":"A","type":"string"}"#,
+            r#"{"name":"a","type":{"type":"long","logicalType":"timestamp-millis"}}"#,
+            r#"{"name":"a","type":{"type":"array","items":"long"}}"#,
+        ] {
+            let refusal = follows(A, other).unwrap_err();
+            assert!(refusal.to_lowercase().contains("column 'a'"), "{refusal}");
+        }
+        let nested = |fields: &str| {
+            format!(r#"{{"name":"n","type":{{"type":"record","name":"N","fields":[{fields}]}}}}"#)
+        };
+        let refusal = follows(&nested(A), &nested(r#"{"name":"a","type":"int"}"#)).unwrap_err();
+        assert!(
+            refusal.contains("record(a Int32)") && refusal.contains("record(a Int64)"),
+            "{refusal}"
+        );
+    }
+}
