@@ -44,6 +44,7 @@ impl RawBatch for Values {
             timestamp: None,
             key: None,
             value: Some(&self.0[index]),
+            headers: &[],
         }
     }
 }

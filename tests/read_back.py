@@ -11,7 +11,8 @@ The request; all paths are local folders, null or absent where there is none:
 
     {"output": "...", "dropped": "...", "commit_log": "...",
      "output_url": "s3://bucket/x/output", "dropped_url": "s3://bucket/x/dropped",
-     "first": {"0": 100}}           first offset to expect of a partition; 0 if not named
+     "first": {"0": 100}}           first offset to expect of a partition; 0 if not named. With several
+                                   topics "topic/0"
 
 The report, one JSON object; every list is empty when all is well:
 
@@ -318,8 +319,10 @@ SELECT topic, partition, o FROM records GROUP BY ALL HAVING count(*) > 1 ORDER B
 # The row before the first one of a partition is the first offset to expect, less one.
 GAPS = """
 SELECT topic, partition, before + 1, o - 1 FROM (
-    SELECT *, lag(o, 1, coalesce(begin, 0) - 1) OVER (PARTITION BY topic, partition ORDER BY o) AS before
-    FROM (SELECT DISTINCT topic, partition, o FROM records) LEFT JOIN begins USING (partition)
+    SELECT seen.topic, seen.partition, o,
+        lag(o, 1, coalesce(begin, 0) - 1) OVER (PARTITION BY seen.topic, seen.partition ORDER BY o) AS before
+    FROM (SELECT DISTINCT topic, partition, o FROM records) AS seen
+    LEFT JOIN begins ON begins.partition = seen.partition AND coalesce(begins.topic, seen.topic) = seen.topic
 ) WHERE o > before + 1 ORDER BY ALL
 """
 
@@ -341,9 +344,10 @@ def count_offsets(files, first, report):
                 " FROM read_parquet(?, hive_partitioning = false, union_by_name = true)",
                 [dropped, paths],
             )
-    db.execute("CREATE TABLE begins (partition INTEGER, begin BIGINT)")
-    for partition, offset in first.items():
-        db.execute("INSERT INTO begins VALUES (?, ?)", [int(partition), offset])
+    db.execute("CREATE TABLE begins (topic VARCHAR, partition INTEGER, begin BIGINT)")
+    for name, offset in first.items():
+        topic, _, partition = name.rpartition("/")
+        db.execute("INSERT INTO begins VALUES (?, ?, ?)", [topic or None, int(partition), offset])
     counted = db.execute(PARTITIONS).fetchall()
     seen = sum(row[2] for row in counted)
     if seen != report["rows"]:

@@ -61,6 +61,7 @@ impl RawBatch for Events {
             timestamp: None,
             key: None,
             value: Some(&self.0[index]),
+            headers: &[],
         }
     }
 }
@@ -73,7 +74,7 @@ fn decode(decoder: &mut AvroDecoder, events: &Events) -> RecordBatch {
 fn benchmarks(criterion: &mut Criterion) {
     let schema = InputSchema::parse(DEFAULT_SCHEMA).expect("it is a schema");
     let mut decoder = AvroDecoder::new(&schema).expect("it can be decoded");
-    let enricher = Enricher::new(schema.arrow());
+    let enricher = Enricher::new(schema.arrow(), &[]);
     let splits = [Split::new("lineage-input", 0)];
     let origins: Vec<_> = (0..RECORDS).map(origin).collect();
     let events = Events::new();

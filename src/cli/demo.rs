@@ -31,6 +31,7 @@ use crate::sink::parquet::ParquetOptions;
 use crate::source::kafka::{KafkaSettings, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
+use crate::transform::ValueFormat;
 use crate::transform::avro_schema::InputSchema;
 use crate::transform::event_time::BucketBy;
 use crate::transform::framing::AvroFormat;
@@ -223,7 +224,9 @@ fn settings(
         stop_timeout: Duration::from_secs(30),
         parallelism: 2,
         schema: ReaderSchema::Given(InputSchema::parse(DEFAULT_SCHEMA)?),
+        value_format: ValueFormat::Avro,
         avro_format: AvroFormat::Raw,
+        kafka_columns: Vec::new(),
         registry: None,
         max_file_size: 128 << 20,
         parquet: ParquetOptions::default(),

@@ -16,7 +16,9 @@ use super::bound::Bound;
 use super::location::Location;
 use crate::source::kafka::Topics;
 use crate::source::start_from::StartFrom;
+use crate::transform::ValueFormat;
 use crate::transform::framing::AvroFormat;
+use crate::transform::kafka_columns::KafkaColumn;
 pub use buckets::BucketArgs;
 pub use kafka::BrokerArgs;
 pub use parquet::ParquetArgs;
@@ -122,6 +124,20 @@ pub struct RunArgs {
     /// AVRO_FORMAT=confluent the latest one of SCHEMA_REGISTRY_SUBJECT]
     #[arg(long, env = "AVRO_SCHEMA")]
     pub avro_schema: Option<PathBuf>,
+
+    /// What the value of a record is
+    #[arg(long, env = "VALUE_FORMAT", value_enum, default_value = "avro")]
+    pub value_format: ValueFormat,
+
+    /// Further columns of what Kafka has of a record, with commas between them
+    #[arg(
+        long,
+        env = "KAFKA_COLUMNS",
+        value_enum,
+        value_delimiter = ',',
+        value_name = "key,headers,timestamp"
+    )]
+    pub kafka_columns: Vec<KafkaColumn>,
 
     /// What stands around the Avro datum in a record's value
     #[arg(long, env = "AVRO_FORMAT", value_enum, default_value = "raw")]

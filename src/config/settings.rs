@@ -26,9 +26,11 @@ use crate::sink::parquet::ParquetOptions;
 use crate::source::kafka::{KafkaSettings, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
+use crate::transform::ValueFormat;
 use crate::transform::avro_schema::{InputSchema, SchemaError};
 use crate::transform::event_time::{BucketBy, EventTime, EventTimeError};
 use crate::transform::framing::AvroFormat;
+use crate::transform::kafka_columns::KafkaColumn;
 
 pub use kafka::kafka;
 use parquet::{check_bloom_columns, parquet};
@@ -56,7 +58,10 @@ pub struct Settings {
     pub stop_timeout: Duration,
     pub parallelism: u32,
     pub schema: ReaderSchema,
+    pub value_format: ValueFormat,
     pub avro_format: AvroFormat,
+    /// Further columns.
+    pub kafka_columns: Vec<KafkaColumn>,
     /// Where the writers' schemas are; none unless the records name them.
     pub registry: Option<RegistrySettings>,
     /// Bytes.
@@ -146,6 +151,10 @@ pub enum SettingsError {
         "both AVRO_SCHEMA and SCHEMA_REGISTRY_SUBJECT are set: the reader's schema is one of them"
     )]
     SchemaAndSubject,
+    #[error("VALUE_FORMAT=bytes takes values as they are: {0} is for Avro, leave it out")]
+    NotAvro(&'static str),
+    #[error("KAFKA_COLUMNS: the schema has a field of the name of the column '{0}'")]
+    KafkaColumn(&'static str),
     #[error("{0} is empty")]
     Empty(&'static str),
     #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
@@ -179,6 +188,7 @@ impl TryFrom<RunArgs> for Settings {
         let parquet = parquet(args.parquet, file_memory / subtasks)?;
         let pause = DEFAULT_MIN_PAUSE.min(args.checkpoint_interval);
         let (schema, registry) = schema(
+            args.value_format,
             args.avro_schema,
             args.avro_format,
             args.registry,
@@ -202,7 +212,9 @@ impl TryFrom<RunArgs> for Settings {
             stop_timeout: args.stop_timeout,
             parallelism: args.parallelism,
             schema,
+            value_format: args.value_format,
             avro_format: args.avro_format,
+            kafka_columns: distinct(args.kafka_columns),
             registry,
             max_file_size: args.max_file_size,
             parquet,
@@ -228,8 +240,24 @@ impl Settings {
     /// If a setting names a field that the schema does not have, or that does not serve.
     pub fn columns(&self, schema: &InputSchema) -> Result<EventTime, SettingsError> {
         check_bloom_columns(&self.parquet, schema)?;
+        for column in &self.kafka_columns {
+            let mut fields = schema.arrow().fields().iter();
+            if fields.any(|field| field.name().eq_ignore_ascii_case(column.name())) {
+                return Err(SettingsError::KafkaColumn(column.name()));
+            }
+        }
         Ok(EventTime::new(&self.bucket_by, schema.arrow())?)
     }
+}
+
+fn distinct(columns: Vec<KafkaColumn>) -> Vec<KafkaColumn> {
+    let mut distinct = Vec::new();
+    for column in columns {
+        if !distinct.contains(&column) {
+            distinct.push(column);
+        }
+    }
+    distinct
 }
 
 fn start_from(

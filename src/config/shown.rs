@@ -63,6 +63,11 @@ impl Settings {
             ("CHECKPOINT_TIMEOUT", time(rhythm.timeout)),
             ("STOP_TIMEOUT", time(self.stop_timeout)),
             ("PARALLELISM", self.parallelism.to_string()),
+            (
+                "VALUE_FORMAT",
+                format!("{:?}", self.value_format).to_lowercase(),
+            ),
+            ("KAFKA_COLUMNS", self.kafka_columns()),
             ("AVRO_SCHEMA", self.reader_schema()),
             ("AVRO_FORMAT", self.avro_format.to_string()),
             ("SCHEMA_REGISTRY_URL", self.registry_urls()),
@@ -111,6 +116,16 @@ impl Settings {
         let urls = self.registry.iter().flat_map(|registry| &registry.urls);
         let urls: Vec<_> = urls.map(|url| without_user(url.as_str())).collect();
         urls.join(",")
+    }
+}
+
+impl Settings {
+    fn kafka_columns(&self) -> String {
+        let columns = self
+            .kafka_columns
+            .iter()
+            .map(|column| format!("{column:?}").to_lowercase());
+        columns.collect::<Vec<_>>().join(",")
     }
 }
 

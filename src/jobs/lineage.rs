@@ -30,10 +30,11 @@ use crate::source::kafka::{Cluster, KafkaReader};
 use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
 use crate::store::{Root, Stores};
-use crate::transform::DecodeAndEnrich;
 use crate::transform::avro_schema::InputSchema;
 use crate::transform::decode::WriterSchemas;
 use crate::transform::event_time::EventTime;
+use crate::transform::kafka_columns::KafkaColumn;
+use crate::transform::{DecodeAndEnrich, RowOptions};
 
 /// What somebody wants of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,13 +330,21 @@ impl Run<'_> {
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())
         };
         let source = KafkaReader::new(&self.settings.kafka, health, clock.clone());
+        let mut source = source.map_err(JobError::KafkaSettings)?;
+        if self.settings.kafka_columns.contains(&KafkaColumn::Headers) {
+            source.keep_headers();
+        }
         Ok(Subtask {
             index,
-            source: source.map_err(JobError::KafkaSettings)?,
+            source,
             operator: DecodeAndEnrich::new(
                 &self.schema,
                 schemas,
-                self.event_time,
+                RowOptions {
+                    values: self.settings.value_format,
+                    event_time: self.event_time,
+                    columns: self.settings.kafka_columns.clone(),
+                },
                 progress.dropped.clone(),
             )?,
             output: writer(Root::Output),

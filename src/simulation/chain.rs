@@ -78,6 +78,7 @@ impl RawBatch for SimBatch {
             timestamp: None,
             key: None,
             value: None,
+            headers: &[],
         }
     }
 }

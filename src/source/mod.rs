@@ -34,6 +34,15 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub value: Option<&'a [u8]>,
+    /// None unless the source was told to keep them.
+    pub headers: &'a [Header],
+}
+
+/// What a producer has said of a record; names may repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    pub name: String,
+    pub value: Option<Vec<u8>>,
 }
 
 /// Records in the order of each split's offsets. Index access instead of an iterator: a batch is
@@ -171,6 +180,7 @@ pub mod tests {
                 timestamp: Some(1_700_000_000_000),
                 key: None,
                 value: self.0[index].as_deref(),
+                headers: &[],
             }
         }
     }

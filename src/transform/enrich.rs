@@ -7,6 +7,7 @@ use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
+use super::kafka_columns::KafkaColumn;
 use crate::ids::{CheckpointId, Split};
 use crate::source::Origin;
 
@@ -23,32 +24,37 @@ pub struct Enricher {
 }
 
 impl Enricher {
-    pub fn new(input: &SchemaRef) -> Self {
+    /// `further` columns come behind the lineage columns.
+    pub fn new(input: &SchemaRef, further: &[KafkaColumn]) -> Self {
         Self {
-            schema: output_schema(input),
+            schema: output_schema(input, further),
         }
     }
 
-    /// `origins` has one entry for each row; `checkpoint` is the one that will close the file.
+    /// `origins` has one entry for each row, as each of the `further` columns; `checkpoint` is the one that
+    /// will close the file.
     pub fn enrich(
         &self,
         rows: &RecordBatch,
         origins: &[Origin],
         splits: &[Split],
         checkpoint: CheckpointId,
+        further: impl Iterator<Item = ArrayRef>,
     ) -> Result<RecordBatch, ArrowError> {
         let mut columns = rows.columns().to_vec();
         columns.extend(origin_columns(origins, splits));
         columns.push(checkpoint_column(checkpoint, origins.len()));
+        columns.extend(further);
         RecordBatch::try_new(self.schema.clone(), columns)
     }
 }
 
-/// The input's fields, then the lineage columns.
-pub fn output_schema(input: &SchemaRef) -> SchemaRef {
+/// The input's fields, then the lineage columns, then what else of Kafka was asked for.
+fn output_schema(input: &SchemaRef, further: &[KafkaColumn]) -> SchemaRef {
     let mut fields: Vec<_> = input.fields().iter().cloned().collect();
     fields.extend(origin_fields().into_iter().map(Arc::new));
     fields.push(Arc::new(checkpoint_field()));
+    fields.extend(further.iter().map(|column| Arc::new(column.field())));
     Arc::new(Schema::new(fields))
 }
 

@@ -5,17 +5,19 @@
 //! be decoded ([`dropped`]). Every record of a batch comes out exactly once.
 
 pub mod avro_schema;
+pub mod bytes;
 pub mod decode;
 pub mod dropped;
 pub mod enrich;
 pub mod event_time;
 pub mod framing;
+pub mod kafka_columns;
 pub mod resolution;
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Split};
@@ -23,6 +25,7 @@ use crate::runtime::progress::dropped::Dropped;
 use crate::source::{Origin, RawBatch};
 use crate::store::Root;
 use event_time::EventTime;
+use kafka_columns::KafkaColumn;
 
 /// Rows for one sink, each with where it comes from.
 #[derive(Debug, Clone)]
@@ -65,11 +68,33 @@ pub trait Operator<B: RawBatch> {
     ) -> Result<Applied, TransformError>;
 }
 
+/// What the value of a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ValueFormat {
+    /// Avro data, whose fields become columns
+    Avro,
+    /// Anything: the column `value` holds its bytes
+    Bytes,
+}
+
+/// How records become rows.
+#[derive(Debug, Clone)]
+pub struct RowOptions {
+    pub values: ValueFormat,
+    pub event_time: EventTime,
+    pub columns: Vec<KafkaColumn>,
+}
+
+enum Values {
+    Avro(decode::AvroDecoder),
+    Bytes(SchemaRef),
+}
+
 /// The lineage job's operator.
 pub struct DecodeAndEnrich {
-    decoder: decode::AvroDecoder,
+    values: Values,
     enricher: enrich::Enricher,
-    event_time: EventTime,
+    options: RowOptions,
     tally: Arc<Dropped>,
 }
 
@@ -78,13 +103,16 @@ impl DecodeAndEnrich {
     pub fn new(
         schema: &avro_schema::InputSchema,
         schemas: Option<Arc<dyn decode::WriterSchemas>>,
-        event_time: EventTime,
+        options: RowOptions,
         tally: Arc<Dropped>,
     ) -> Result<Self, avro_schema::SchemaError> {
         Ok(Self {
-            decoder: decode::AvroDecoder::new(schema, schemas)?,
-            enricher: enrich::Enricher::new(schema.arrow()),
-            event_time,
+            values: match options.values {
+                ValueFormat::Avro => Values::Avro(decode::AvroDecoder::new(schema, schemas)?),
+                ValueFormat::Bytes => Values::Bytes(schema.arrow().clone()),
+            },
+            enricher: enrich::Enricher::new(schema.arrow(), &options.columns),
+            options,
             tally,
         })
     }
@@ -98,9 +126,14 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
         checkpoint: CheckpointId,
         now: EpochMillis,
     ) -> Result<Applied, TransformError> {
-        let Some(decoded) = self.decoder.decode(batch)? else {
+        let decoded = match &mut self.values {
+            Values::Avro(decoder) => decoder.decode(batch)?,
+            Values::Bytes(schema) => Some(bytes::rows(batch, schema)?),
+        };
+        let Some(decoded) = decoded else {
             return Ok(Applied::NotYet);
         };
+        let event_time = self.options.event_time;
         let mut out = Vec::with_capacity(2);
         if let Some(rows) = decoded.rows {
             let origins: Vec<_> = decoded
@@ -109,11 +142,15 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
                 .map(|&index| batch.record(index).origin)
                 .collect();
             let kafka = decoded.good.iter().map(|&at| batch.record(at).timestamp);
-            let times = self.event_time.of(&rows, kafka, now);
-            let batch = self.enricher.enrich(&rows, &origins, splits, checkpoint)?;
+            let times = event_time.of(&rows, kafka, now);
+            let columns = self.options.columns.iter();
+            let further = columns.map(|column| column.values(batch, &decoded.good));
+            let enriched = self
+                .enricher
+                .enrich(&rows, &origins, splits, checkpoint, further)?;
             out.push(Rows {
                 root: Root::Output,
-                batch,
+                batch: enriched,
                 origins,
                 times,
             });
@@ -121,7 +158,7 @@ impl<B: RawBatch> Operator<B> for DecodeAndEnrich {
         if !decoded.bad.is_empty() {
             self.tally.add(dropped::tally(batch, &decoded.bad, splits));
             let mut rows = dropped::rows(batch, &decoded.bad, splits, checkpoint)?;
-            if self.event_time != EventTime::Processing {
+            if event_time != EventTime::Processing {
                 let times = decoded
                     .bad
                     .iter()

@@ -45,5 +45,6 @@ mod stopping;
 mod store_faults;
 mod topics;
 mod transactions;
+mod types;
 mod verify;
 mod waiting;

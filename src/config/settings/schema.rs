@@ -10,6 +10,7 @@ use crate::registry::RegistrySettings;
 use crate::source::kafka::Topics;
 use crate::transform::avro_schema::InputSchema;
 use crate::transform::framing::AvroFormat;
+use crate::transform::{ValueFormat, bytes};
 
 /// The reader's schema, which all rows of a run have.
 #[derive(Debug, Clone)]
@@ -22,12 +23,27 @@ pub enum ReaderSchema {
 }
 
 pub fn schema(
+    values: ValueFormat,
     path: Option<PathBuf>,
     format: AvroFormat,
     args: RegistryArgs,
     topics: &Topics,
 ) -> Result<(ReaderSchema, Option<RegistrySettings>), SettingsError> {
     let subject = args.schema_registry_subject.clone();
+    if values == ValueFormat::Bytes {
+        if path.is_some() {
+            return Err(SettingsError::NotAvro("AVRO_SCHEMA"));
+        }
+        if format != AvroFormat::Raw {
+            return Err(SettingsError::NotAvro("AVRO_FORMAT"));
+        }
+        let schema = InputSchema::parse(bytes::SCHEMA);
+        let schema = schema.map_err(|source| SettingsError::Schema {
+            path: "VALUE_FORMAT=bytes".into(),
+            source,
+        })?;
+        return Ok((ReaderSchema::Given(schema), None));
+    }
     if format != AvroFormat::Confluent {
         if !args.schema_registry_url.is_empty() {
             return Err(SettingsError::NeedlessRegistry);

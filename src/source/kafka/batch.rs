@@ -3,12 +3,16 @@
 //! To copy some dozens of bytes while they are at hand is cheaper than to come back to them: each
 //! message lies somewhere else, and a batch of messages is larger than a core's cache.
 
-use crate::source::{Origin, RawBatch, Record};
+use std::collections::HashMap;
+
+use crate::source::{Header, Origin, RawBatch, Record};
 
 pub struct KafkaBatch {
     /// Key and value of each record.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// By the record's place; of those that have any.
+    headers: HashMap<usize, Box<[Header]>>,
 }
 
 struct Entry {
@@ -26,10 +30,15 @@ impl KafkaBatch {
         Self {
             bytes: Vec::with_capacity(bytes),
             entries: Vec::with_capacity(records),
+            headers: HashMap::new(),
         }
     }
 
     pub fn push(&mut self, record: Record<'_>) {
+        if !record.headers.is_empty() {
+            self.headers
+                .insert(self.entries.len(), record.headers.into());
+        }
         let begin = self.bytes.len();
         let mut copy = |bytes: &[u8]| {
             self.bytes.extend_from_slice(bytes);
@@ -70,6 +79,7 @@ impl RawBatch for KafkaBatch {
             value: entry
                 .value
                 .map(|length| &self.bytes[middle..middle + length as usize]),
+            headers: self.headers.get(&index).map_or(&[], |headers| headers),
         }
     }
 }
@@ -82,6 +92,13 @@ mod tests {
     use crate::ids::Offset;
     use crate::source::SplitIndex;
 
+    fn header(number: usize) -> Header {
+        Header {
+            name: number.to_string(),
+            value: None,
+        }
+    }
+
     proptest! {
         #[test]
         fn records_come_out_as_they_went_in(
@@ -91,7 +108,8 @@ mod tests {
             for (offset, (key, value, timestamp)) in records.iter().enumerate() {
                 let origin = Origin { split: SplitIndex(3), offset: Offset(offset as i64) };
                 let (key, value) = (key.as_deref(), value.as_deref());
-                batch.push(Record { origin, timestamp: *timestamp, key, value });
+                let headers: Vec<_> = (offset % 3 == 0).then(|| header(offset)).into_iter().collect();
+                batch.push(Record { origin, timestamp: *timestamp, key, value, headers: &headers });
             }
             prop_assert_eq!(batch.len(), records.len());
             for (index, (key, value, timestamp)) in records.iter().enumerate() {
@@ -99,6 +117,8 @@ mod tests {
                 prop_assert_eq!(record.origin.offset, Offset(index as i64));
                 prop_assert_eq!(record.timestamp, *timestamp);
                 prop_assert_eq!((record.key, record.value), (key.as_deref(), value.as_deref()));
+                let headers: Vec<_> = (index % 3 == 0).then(|| header(index)).into_iter().collect();
+                prop_assert_eq!(record.headers, headers);
             }
         }
     }

@@ -17,7 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::Context;
-use crate::source::Wake;
+use crate::source::{Header, Wake};
 
 pub type KafkaConsumer = BaseConsumer<Context>;
 
@@ -215,6 +215,33 @@ impl Messages {
                 .to_string_lossy()
                 .into_owned()
         }
+    }
+
+    /// Headers of the message, in their order. A name that is not UTF-8 is shown as near to it as may be.
+    pub fn headers(&self, index: usize) -> Vec<Header> {
+        let mut found = Vec::new();
+        let mut all = ptr::null_mut();
+        let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        // SAFETY: as above. The headers are parts of the message; each call writes to our variables and
+        // says whether there is a header of this number. A name ends with a null byte, a value is null
+        // or has as many bytes as its length says.
+        unsafe {
+            if rd::rd_kafka_message_headers(self.messages[index], &mut all) != ok {
+                return found;
+            }
+            let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+            while rd::rd_kafka_header_get_all(all, found.len(), &mut name, &mut value, &mut length)
+                == ok
+            {
+                found.push(Header {
+                    name: std::ffi::CStr::from_ptr(name)
+                        .to_string_lossy()
+                        .into_owned(),
+                    value: bytes(value.cast_mut(), length).map(<[u8]>::to_vec),
+                });
+            }
+        }
+        found
     }
 
     /// Kafka's time of the message, milliseconds since 1970.

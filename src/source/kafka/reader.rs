@@ -46,6 +46,8 @@ pub struct KafkaReader {
     call: usize,
     /// Records and bytes of the last batch: the next one is much the same.
     last: (usize, usize),
+    /// Whether records have their headers.
+    headers: bool,
     /// Time that calls have waited for messages.
     waited: Duration,
 }
@@ -98,8 +100,14 @@ impl KafkaReader {
             states: Vec::new(),
             call: SMALLEST_CALL,
             last: (0, 0),
+            headers: false,
             waited: Duration::ZERO,
         })
+    }
+
+    /// From now on records have their headers, which costs a look at every message.
+    pub fn keep_headers(&mut self) {
+        self.headers = true;
     }
 
     /// Where messages come from, for measuring what they cost before anything is done with them.
@@ -146,6 +154,10 @@ impl KafkaReader {
             if behind_end || !state.wants(offset) {
                 continue;
             }
+            let headers = match self.headers {
+                true => messages.headers(place),
+                false => Vec::new(),
+            };
             batch.push(Record {
                 origin: Origin {
                     split: index,
@@ -154,6 +166,7 @@ impl KafkaReader {
                 timestamp: messages.timestamp(place),
                 key: message.key,
                 value: message.payload,
+                headers: &headers,
             });
         }
         Ok(())
