@@ -106,7 +106,7 @@ def find_files(root, prefix, report):
         file = File(root, path, prefix)
         if path.suffix == ".parquet" and not path.name.startswith("."):
             found.append(file)
-        else:
+        elif path.name != "_SUCCESS":
             report["other_files"].append(file.name)
     return found
 

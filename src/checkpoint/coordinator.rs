@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::markers::Markers;
 use super::slot::{
     FORMAT_VERSION, JobIdentity, Origin, PendingFile, Slot, SlotKind, SplitOffset, TopicIds,
 };
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
+use crate::runtime::watermark::Watermark;
 
 /// Slots that are kept in the log: enough to look back over an hour and a half of the default
 /// interval, few enough for one page of a listing.
@@ -42,6 +44,7 @@ pub struct Owner {
     pub begins: BTreeMap<Split, NextOffset>,
     /// Slots that pruning leaves.
     pub savepoints: BTreeSet<CheckpointId>,
+    pub markers: Markers,
     pub origin: Option<Origin>,
 }
 
@@ -75,6 +78,7 @@ impl Owner {
             pending,
             reread: Vec::new(),
             savepoints: self.savepoints.clone(),
+            markers: self.markers.clone(),
             origin: self.origin.clone(),
         }
     }
@@ -87,6 +91,7 @@ pub struct Ack {
     pub checkpoint: CheckpointId,
     pub next_offsets: Vec<(Split, NextOffset)>,
     pub files: Vec<PendingFile>,
+    pub watermark: Watermark,
     pub times: AckTimes,
 }
 
@@ -318,6 +323,7 @@ impl Coordinator {
             self.owner.savepoints.insert(barrier.id);
         }
         let mut pending = Vec::new();
+        let watermarks: Vec<_> = acks.values().map(|ack| ack.watermark).collect();
         for ack in acks.into_values() {
             for (split, to) in ack.next_offsets {
                 if let Some(&from) = self.next_offsets.get(&split)
@@ -332,6 +338,7 @@ impl Coordinator {
             }
             pending.extend(ack.files);
         }
+        self.owner.markers.add(&pending, watermarks);
         let slot = self.owner.slot(
             barrier.id,
             SlotKind::Checkpoint,
@@ -359,6 +366,11 @@ impl Coordinator {
             }
             _ => Err(ProtocolError::OutOfTurn),
         }
+    }
+
+    /// The marker of a folder is there.
+    pub fn marked(&mut self, folder: &str) {
+        self.owner.markers.written(folder);
     }
 
     /// All files of the checkpoint are visible.

@@ -20,7 +20,7 @@ use crate::runtime::subtask::{Command, SubtaskError};
 use crate::sink::committer::{self, LostFile};
 use crate::sink::upload::UploadError;
 use crate::source::SplitStart;
-use crate::store::{StoreError, Stores};
+use crate::store::{Objects, StoreError, Stores};
 
 /// What reaches the coordinator from the rest of the process.
 #[derive(Debug)]
@@ -115,6 +115,8 @@ pub struct Driver {
     pub own: Slot,
     pub log: CheckpointLog,
     pub stores: Stores,
+    /// Where buckets are marked as complete; the root of the output.
+    pub markers: Option<Arc<dyn Objects>>,
     pub patience: Patience,
     pub subtasks: Arc<dyn Subtasks>,
     pub offsets: Arc<dyn OffsetCommitter>,
@@ -122,6 +124,9 @@ pub struct Driver {
     pub events: mpsc::UnboundedReceiver<Event>,
     pub waiting: Waiting,
 }
+
+/// Concern of the markers in the health.
+const MARKERS: &str = "markers of complete buckets";
 
 /// Who waits for a checkpoint that was asked for.
 #[derive(Debug, Default)]
@@ -261,6 +266,7 @@ impl Driver {
             self.log.look_again(&slot).await?;
             return Err(DriverError::FilesLost { checkpoint, lost });
         }
+        self.mark(&slot).await;
         let now = clock.monotonic();
         let completed = self.coordinator.finalized(now)?;
         failure::point(failure::FINALIZED_ALL_AFTER);
@@ -282,6 +288,34 @@ impl Driver {
         }
         failure::point(failure::PRUNE_AFTER);
         Ok(completed.last)
+    }
+
+    /// Marks the buckets that this checkpoint completes. What fails stays to be marked, and is tried again
+    /// with the next checkpoint.
+    async fn mark(&mut self, slot: &Slot) {
+        let Some(objects) = &self.markers else {
+            return;
+        };
+        let clock = self.patience.clock.clone();
+        for folder in slot.markers.due() {
+            let (key, text) = match slot.markers.marker(folder, slot.id.0, clock.wall()) {
+                Ok(marker) => marker,
+                Err(error) => {
+                    tracing::error!(%error, folder, "a marker could not be written");
+                    continue;
+                }
+            };
+            if let Err(error) = objects.put(&key, text.into()).await {
+                let error = with_causes(&error);
+                self.patience
+                    .health
+                    .failing(MARKERS, clock.monotonic(), error);
+                return;
+            }
+            tracing::info!(folder, "marked as complete");
+            self.coordinator.marked(folder);
+        }
+        self.patience.health.well(MARKERS, clock.monotonic());
     }
 
     fn report(&self, now: Duration) {

@@ -6,4 +6,5 @@
 pub mod coordinator;
 pub mod driver;
 pub mod log;
+pub mod markers;
 pub mod slot;

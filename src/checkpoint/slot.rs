@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::markers::Markers;
 use crate::digest::sha256_hex;
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Nonce, Offset, Split, SubtaskIndex};
 use crate::offset_set::ExactOffsets;
@@ -128,6 +129,9 @@ pub struct PendingFile {
     pub url: String,
     pub rows: u64,
     pub offsets: Vec<OffsetRange>,
+    /// When its bucket ends, in milliseconds since 1970; only where buckets have markers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket_end: Option<i64>,
     pub committable: Committable,
 }
 
@@ -156,6 +160,9 @@ pub struct Slot {
     /// known from here alone, so that a slot which a fenced process puts late is never one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub savepoints: BTreeSet<CheckpointId>,
+    /// Which buckets are still to be marked as complete.
+    #[serde(default, skip_serializing_if = "Markers::is_empty")]
+    pub markers: Markers,
     /// Set in every slot of a job that was begun from a savepoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -305,6 +312,7 @@ pub mod tests {
                     rows: 2,
                     exact: None,
                 }],
+                bucket_end: None,
                 committable: Committable {
                     upload,
                     size: 10,
@@ -315,6 +323,7 @@ pub mod tests {
             }],
             reread: Vec::new(),
             savepoints: BTreeSet::new(),
+            markers: Markers::default(),
             origin: None,
         }
     }

@@ -232,6 +232,7 @@ fn settings(
         parquet: ParquetOptions::default(),
         bucket_by: BucketBy::ProcessingTime,
         bucketing: Bucketing::by_hour(),
+        markers: None,
         file_memory: 64 << 20,
         bounded: false,
         allow_lost_offsets: false,

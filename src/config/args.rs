@@ -2,6 +2,7 @@
 
 mod buckets;
 mod kafka;
+mod markers;
 mod parquet;
 mod registry;
 mod rest;
@@ -21,6 +22,7 @@ use crate::transform::framing::AvroFormat;
 use crate::transform::kafka_columns::KafkaColumn;
 pub use buckets::BucketArgs;
 pub use kafka::BrokerArgs;
+pub use markers::MarkerArgs;
 pub use parquet::ParquetArgs;
 pub use registry::RegistryArgs;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
@@ -152,6 +154,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub buckets: BucketArgs,
+
+    #[command(flatten)]
+    pub markers: MarkerArgs,
 
     #[command(flatten)]
     pub parquet: ParquetArgs,

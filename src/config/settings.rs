@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::args::{ArchiveArgs, RunArgs};
+use super::args::{ArchiveArgs, MarkerArgs, RunArgs};
 use super::location::Location;
 use super::secret::SecretError;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
@@ -21,6 +21,7 @@ use crate::registry::RegistrySettings;
 use crate::registry::client::RegistryError;
 use crate::rest::settings::{RestSettings, RestSettingsError};
 use crate::runtime::budget;
+use crate::runtime::watermark::Rule;
 use crate::sink::bucket::Bucketing;
 use crate::sink::parquet::ParquetOptions;
 use crate::source::kafka::{KafkaSettings, Topics};
@@ -69,6 +70,8 @@ pub struct Settings {
     pub parquet: ParquetOptions,
     pub bucket_by: BucketBy,
     pub bucketing: Bucketing,
+    /// Buckets are marked as complete, by this rule.
+    pub markers: Option<Rule>,
     /// Bytes that open files and uploads may take.
     pub file_memory: usize,
     pub bounded: bool,
@@ -219,6 +222,7 @@ impl TryFrom<RunArgs> for Settings {
             max_file_size: args.max_file_size,
             parquet,
             bucket_by: args.buckets.bucket_by.clone(),
+            markers: markers(args.markers, &args.buckets.bucket_by),
             bucketing: args.buckets.into(),
             file_memory,
             bounded: args.bounded,
@@ -248,6 +252,17 @@ impl Settings {
         }
         Ok(EventTime::new(&self.bucket_by, schema.arrow())?)
     }
+}
+
+fn markers(args: MarkerArgs, by: &BucketBy) -> Option<Rule> {
+    let rule = match by {
+        BucketBy::ProcessingTime => Rule::Processing,
+        BucketBy::KafkaTimestamp | BucketBy::Field(_) => Rule::Event {
+            lateness: args.allowed_lateness,
+            idle: args.idle_partition_timeout,
+        },
+    };
+    args.success_markers.then_some(rule)
 }
 
 fn distinct(columns: Vec<KafkaColumn>) -> Vec<KafkaColumn> {

@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use super::Settings;
 use super::location::Location;
 use super::settings::ReaderSchema;
+use crate::runtime::watermark::Rule;
 
 /// In place of a value that may be a secret.
 const HIDDEN: &str = "******";
@@ -75,6 +76,9 @@ impl Settings {
             ("BUCKET_ZONE", self.bucketing.zone.to_string()),
             ("BUCKET_PATTERN", self.bucketing.pattern.to_string()),
             ("TOPIC_FOLDERS", self.bucketing.by_topic.to_string()),
+            ("SUCCESS_MARKERS", self.markers.is_some().to_string()),
+            ("ALLOWED_LATENESS", self.lateness().0),
+            ("IDLE_PARTITION_TIMEOUT", self.lateness().1),
             ("MAX_FILE_SIZE", size(self.max_file_size)),
             (
                 "PARQUET_COMPRESSION",
@@ -120,6 +124,14 @@ impl Settings {
 }
 
 impl Settings {
+    /// And the time after which a partition is idle; empty where they do not count.
+    fn lateness(&self) -> (String, String) {
+        match self.markers {
+            Some(Rule::Event { lateness, idle }) => (time(lateness), time(idle)),
+            _ => Default::default(),
+        }
+    }
+
     fn kafka_columns(&self) -> String {
         let columns = self
             .kafka_columns

@@ -24,12 +24,13 @@ use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
 use crate::runtime::subtask::{Command, Subtask, Watch};
 use crate::runtime::thread;
+use crate::runtime::watermark::Tracker;
 use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
 use crate::source::kafka::{Cluster, KafkaReader};
 use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
-use crate::store::{Root, Stores};
+use crate::store::{Objects, Root, Stores};
 use crate::transform::avro_schema::InputSchema;
 use crate::transform::decode::WriterSchemas;
 use crate::transform::event_time::EventTime;
@@ -187,7 +188,7 @@ fn from_savepoint(
     let Some(location) = &settings.from_savepoint else {
         return Ok(None);
     };
-    let objects = open::to_read(location, &settings.s3, requests);
+    let objects = open::existing(location, &settings.s3, requests);
     let objects = objects.map_err(|source| JobError::Path {
         setting: "FROM_SAVEPOINT",
         location: location.clone(),
@@ -223,6 +224,10 @@ impl Run<'_> {
                 self.events.clone(),
             ));
         }
+        let markers = match self.settings.markers {
+            Some(_) => Some(self.marker_store()?),
+            None => None,
+        };
         let driver = Driver {
             coordinator: Coordinator::new(
                 &self.started.record,
@@ -235,6 +240,7 @@ impl Run<'_> {
             own: self.started.record,
             log: self.log,
             stores: self.stores,
+            markers,
             patience,
             subtasks: Arc::new(threads),
             offsets: Arc::new(KafkaOffsets(self.cluster)),
@@ -251,6 +257,16 @@ impl Run<'_> {
             let _ = tokio::task::spawn_blocking(move || handle.join()).await;
         }
         Ok(end)
+    }
+
+    fn marker_store(&self) -> Result<Arc<dyn Objects>, JobError> {
+        let (location, requests) = (&self.settings.paths.output, &self.env.requests);
+        let opened = open::existing(location, &self.settings.s3, requests);
+        opened.map_err(|source| JobError::Path {
+            setting: "OUTPUT_PATH",
+            location: location.clone(),
+            source,
+        })
     }
 
     fn spawn_subtasks(&mut self) -> Result<(Threads, Vec<JoinHandle<()>>), JobError> {
@@ -326,6 +342,7 @@ impl Run<'_> {
                 roll_size: self.settings.max_file_size,
                 parquet: self.settings.parquet.clone(),
                 bucketing: self.settings.bucketing.clone(),
+                markers: self.settings.markers.is_some(),
             };
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())
         };
@@ -359,6 +376,7 @@ impl Run<'_> {
             held: None,
             parked: None,
             finished: false,
+            tracker: self.settings.markers.map(Tracker::new),
             watch: Watch::default(),
         })
     }

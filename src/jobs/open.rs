@@ -87,8 +87,8 @@ pub async fn objects(
     }
 }
 
-/// A place to read small objects from; nothing is made and nothing is proven.
-pub fn to_read(
+/// A place of small objects; nothing is made and nothing is proven.
+pub fn existing(
     location: &Location,
     access: &S3Access,
     requests: &Arc<Requests>,

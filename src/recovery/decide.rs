@@ -5,6 +5,7 @@ mod savepoint;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use crate::checkpoint::markers::Markers;
 use crate::checkpoint::slot::{JobIdentity, Origin, PendingFile, Slot, SplitOffset, TopicIds};
 use crate::ids::{CheckpointId, Generation, JobId, NextOffset, Split};
 use crate::mutants::{self, Mutant};
@@ -65,6 +66,7 @@ pub struct Plan {
     /// Lost files that an earlier start has given up, and whose records are not archived again yet.
     pub reread: Vec<PendingFile>,
     pub savepoints: BTreeSet<CheckpointId>,
+    pub markers: Markers,
     pub origin: Option<Origin>,
     /// Ranges that are given up because the user allowed it.
     pub lost: Vec<Lost>,
@@ -235,6 +237,7 @@ fn first_start(facts: &Facts<'_>, next_offsets: BTreeMap<Split, NextOffset>) -> 
         pending: Vec::new(),
         reread: Vec::new(),
         savepoints: BTreeSet::new(),
+        markers: Markers::default(),
         origin: None,
         lost: Vec::new(),
     }
@@ -295,6 +298,7 @@ fn go_on(facts: &Facts<'_>, newest: &Slot) -> Result<Plan, Refusal> {
         pending,
         reread: newest.reread.clone(),
         savepoints,
+        markers: newest.markers.clone(),
         origin: newest.origin.clone(),
         lost,
     })

@@ -308,6 +308,7 @@ impl Recovery<'_> {
                 topic_ids: plan.topic_ids,
                 begins: plan.begins,
                 savepoints: plan.savepoints,
+                markers: plan.markers,
                 origin: plan.origin,
             };
             let nothing = BTreeMap::new();

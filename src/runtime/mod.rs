@@ -8,3 +8,4 @@ pub mod progress;
 pub mod retry;
 pub mod subtask;
 pub mod thread;
+pub mod watermark;

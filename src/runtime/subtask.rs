@@ -16,11 +16,12 @@ use super::budget::Budget;
 use super::failure;
 use super::progress::Progress;
 use super::progress::subtask::Spent;
+use super::watermark::{Tracker, Watermark};
 use crate::checkpoint::coordinator::Barrier;
 use crate::clock::Clock;
 use crate::ids::{CheckpointId, NextOffset, Split, SubtaskIndex};
 use crate::mutants::{self, Mutant};
-use crate::sink::upload::Command as UploadCommand;
+use crate::sink::upload::{Command as UploadCommand, Seal};
 use crate::sink::{SinkError, SinkWriter};
 use crate::source::{RawBatch, SourceError, SourceReader, SplitIndex, SplitStart};
 use crate::store::Root;
@@ -81,6 +82,8 @@ pub struct Subtask<S: SourceReader, O, W> {
     /// What was fetched and is not in any file, because the operator could not take it yet.
     pub parked: Option<Parked<S::Batch>>,
     pub finished: bool,
+    /// Only where buckets have markers.
+    pub tracker: Option<Tracker>,
     pub watch: Watch,
 }
 
@@ -154,6 +157,15 @@ where
         positions
     }
 
+    fn watermark(&mut self, now: Duration) -> Watermark {
+        match &mut self.tracker {
+            // The source is behind it, and nobody knows what times it has.
+            Some(_) if self.parked.is_some() => Watermark::Unknown,
+            Some(tracker) => tracker.at(self.clock.wall(), now, &self.source.places()),
+            None => Watermark::Unknown,
+        }
+    }
+
     fn barrier(&mut self, barrier: Barrier) -> Result<(), SubtaskError> {
         failure::point(failure::BARRIER_BEFORE);
         let begun = self.clock.monotonic();
@@ -165,15 +177,17 @@ where
         files.extend(self.dropped.close(barrier.id)?);
         failure::point(failure::BARRIER_AFTER);
         self.progress.subtask(self.index).set_open_files(0);
-        let seal = UploadCommand::Seal {
+        let watermark = self.watermark(begun);
+        let seal = Seal {
             checkpoint: barrier.id,
             next_offsets,
             files,
+            watermark,
             begun,
             closed: self.clock.monotonic(),
         };
         self.uploader
-            .send(seal)
+            .send(UploadCommand::Seal(seal))
             .map_err(|_| SinkError::UploaderGone)?;
         self.open = barrier.id.next();
         self.finished = barrier.last;
@@ -255,6 +269,9 @@ where
             };
             progress.rows(rows.root, rows.batch.num_rows());
             writer.write(&rows, splits, now, self.open)?;
+            if let Some(tracker) = &mut self.tracker {
+                tracker.saw(&rows, now, self.clock.monotonic());
+            }
         }
         progress.set_open_files(self.output.open_files() + self.dropped.open_files());
         Ok(Step::Read(parked.batch.len()))

@@ -300,6 +300,7 @@ impl SimWriter {
             key: file.key,
             rows: file.rows.len() as u64,
             offsets: ranges.collect(),
+            bucket_end: None,
             durable: file.durable,
         })
     }

@@ -365,6 +365,7 @@ async fn run(outside: Outside, inside: Arc<Mutex<Inside>>) -> Result<(), End> {
         own: started.record,
         log,
         stores,
+        markers: None,
         patience,
         subtasks: Arc::new(SimSubtasks(inside)),
         offsets: Arc::new(SimOffsets(outside.shared.clone())),
@@ -418,6 +419,7 @@ fn subtask(
         held: None,
         parked: None,
         finished: false,
+        tracker: None,
         watch: Watch::default(),
     };
     let splits = Command::AddSplits(starts.collect());

@@ -15,6 +15,7 @@ use crate::source::{Origin, SplitIndex};
 
 /// No pattern tells moments of the same minute apart, so a folder is made once for each.
 const MINUTE_MS: i64 = 60_000;
+const YEAR_MS: i64 = 366 * 24 * 60 * MINUTE_MS;
 /// Folders that are remembered; a row of another one costs some more.
 const REMEMBERED: usize = 4_096;
 
@@ -55,6 +56,26 @@ impl Bucketing {
             true => format!("{topic}/{folder}").into(),
             false => folder.into(),
         })
+    }
+}
+
+impl Bucketing {
+    /// When the bucket of a time ends: the first minute after it that has another folder. Far away for a
+    /// pattern that makes no other within a year.
+    pub fn end(&self, time: EpochMillis) -> EpochMillis {
+        let folder = |at: i64| self.pattern.folder(EpochMillis(at), self.zone);
+        let own = folder(time.0);
+        let mut last = time.0.div_euclid(MINUTE_MS) * MINUTE_MS;
+        let limit = last.saturating_add(YEAR_MS);
+        for step in [60 * MINUTE_MS, MINUTE_MS] {
+            while last < limit && folder(last + step) == own {
+                last += step;
+            }
+        }
+        match last < limit {
+            true => EpochMillis(last + MINUTE_MS),
+            false => EpochMillis(i64::MAX),
+        }
     }
 }
 
@@ -123,6 +144,8 @@ impl fmt::Display for Pattern {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Group {
     pub bucket: Bucket,
+    /// Of its first row.
+    pub time: EpochMillis,
     /// Ascending, and not empty.
     pub rows: Vec<u32>,
 }
@@ -166,7 +189,7 @@ impl Router {
                     let bucket = self.bucket(topic, time);
                     *places.entry(bucket.clone()).or_insert_with(|| {
                         let rows = Vec::new();
-                        groups.push(Group { bucket, rows });
+                        groups.push(Group { bucket, time, rows });
                         groups.len() - 1
                     })
                 }
@@ -175,6 +198,11 @@ impl Router {
             groups[place].rows.push(row);
         }
         groups
+    }
+
+    /// When the bucket of a time ends.
+    pub fn end(&self, time: EpochMillis) -> EpochMillis {
+        self.bucketing.end(time)
     }
 
     fn bucket(&mut self, topic: &Arc<str>, time: EpochMillis) -> Bucket {
@@ -275,6 +303,58 @@ mod tests {
         for hour in ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"] {
             assert!(folder(hour, zone).ends_with("day=25/hour=02"), "{hour}");
         }
+    }
+
+    #[test]
+    fn a_bucket_ends_where_the_next_folder_begins() {
+        let end = |pattern: &str, zone, time: &str| {
+            let bucketing = Bucketing {
+                pattern: pattern.parse().unwrap(),
+                zone,
+                by_topic: false,
+            };
+            bucketing.end(millis(time))
+        };
+        let berlin = Tz::Europe__Berlin;
+        for (pattern, zone, time, ends) in [
+            (
+                Pattern::HIVE_HOURS,
+                Tz::UTC,
+                "2026-11-21T07:59:59.999Z",
+                "2026-11-21T08:00:00Z",
+            ),
+            (
+                "%Y%m%d%H%M",
+                Tz::UTC,
+                "2026-11-21T07:30:59Z",
+                "2026-11-21T07:31:00Z",
+            ),
+            (
+                "%F",
+                berlin,
+                "2026-10-25T00:00:00+02:00",
+                "2026-10-26T00:00:00+01:00",
+            ),
+            // The doubled hour is one folder, and lasts two.
+            (
+                "%F/%H",
+                berlin,
+                "2026-10-25T02:10:00+02:00",
+                "2026-10-25T03:00:00+01:00",
+            ),
+            (
+                "%Y",
+                Tz::UTC,
+                "2026-01-01T00:00:00Z",
+                "2027-01-01T00:00:00Z",
+            ),
+        ] {
+            assert_eq!(end(pattern, zone, time), millis(ends), "{pattern} {time}");
+        }
+        assert_eq!(
+            end("all", Tz::UTC, "2026-01-01T00:00:00Z"),
+            EpochMillis(i64::MAX)
+        );
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct ClosedFile {
     pub key: Key,
     pub rows: u64,
     pub offsets: Vec<crate::checkpoint::slot::OffsetRange>,
+    /// When its bucket ends, where buckets have markers.
+    pub bucket_end: Option<EpochMillis>,
     /// Comes when the file is durable; dropped when that has failed.
     pub durable: oneshot::Receiver<Committable>,
 }

@@ -28,6 +28,7 @@ use crate::runtime::budget::Share;
 use crate::runtime::failure;
 use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
+use crate::runtime::watermark::Watermark;
 use crate::store::{Committable, Key, PartFiles, Root, StoreError, Stores};
 
 /// From a subtask to its uploader.
@@ -40,15 +41,19 @@ pub enum Command {
         pieces: mpsc::UnboundedReceiver<Piece>,
         durable: oneshot::Sender<Committable>,
     },
-    /// The subtask's part of a checkpoint is closed.
-    Seal {
-        checkpoint: CheckpointId,
-        next_offsets: Vec<(Split, NextOffset)>,
-        files: Vec<ClosedFile>,
-        /// Monotonic: the barrier came, the files were closed.
-        begun: Duration,
-        closed: Duration,
-    },
+    Seal(Seal),
+}
+
+/// The subtask's part of a checkpoint is closed.
+#[derive(Debug)]
+pub struct Seal {
+    pub checkpoint: CheckpointId,
+    pub next_offsets: Vec<(Split, NextOffset)>,
+    pub files: Vec<ClosedFile>,
+    pub watermark: Watermark,
+    /// Monotonic: the barrier came, the files were closed.
+    pub begun: Duration,
+    pub closed: Duration,
 }
 
 /// Of one file, in order.
@@ -115,8 +120,8 @@ impl Uploader {
                             Ok(())
                         }));
                     }
-                    Some(Command::Seal { checkpoint, next_offsets, files, begun, closed }) => {
-                        tasks.push(Box::pin(self.seal(checkpoint, next_offsets, files, begun, closed)));
+                    Some(Command::Seal(seal)) => {
+                        tasks.push(Box::pin(self.seal(seal)));
                     }
                 },
             }
@@ -127,11 +132,14 @@ impl Uploader {
     /// Waits until the files are durable, writes them into the commit log, acknowledges.
     fn seal(
         &self,
-        checkpoint: CheckpointId,
-        next_offsets: Vec<(Split, NextOffset)>,
-        files: Vec<ClosedFile>,
-        begun: Duration,
-        closed: Duration,
+        Seal {
+            checkpoint,
+            next_offsets,
+            files,
+            watermark,
+            begun,
+            closed,
+        }: Seal,
     ) -> impl Future<Output = Result<(), UploadError>> + use<> {
         let (subtask, stores) = (self.subtask, self.stores.clone());
         let (commit_log, patience) = (self.commit_log.clone(), self.patience.clone());
@@ -150,6 +158,7 @@ impl Uploader {
                     url: stores.part_files(file.root).url(&file.key),
                     rows: file.rows,
                     offsets: file.offsets,
+                    bucket_end: file.bucket_end.map(|end| end.0),
                     committable,
                 });
             }
@@ -164,6 +173,7 @@ impl Uploader {
                     checkpoint,
                     next_offsets: next_offsets.clone(),
                     files: pending.clone(),
+                    watermark,
                     times,
                 }));
             }
@@ -186,6 +196,7 @@ impl Uploader {
                 checkpoint,
                 next_offsets,
                 files: pending,
+                watermark,
                 times,
             }));
             failure::point(failure::ACK_AFTER);

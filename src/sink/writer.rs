@@ -39,6 +39,8 @@ pub struct PartSettings {
     pub roll_size: usize,
     pub parquet: ParquetOptions,
     pub bucketing: Bucketing,
+    /// Whether it is said when the buckets of files end.
+    pub markers: bool,
 }
 
 pub struct ParquetSinkWriter {
@@ -56,6 +58,7 @@ pub struct ParquetSinkWriter {
 
 struct OpenFile {
     key: Key,
+    bucket_end: Option<EpochMillis>,
     parquet: ParquetFile,
     offsets: OffsetSets,
     rows: u64,
@@ -82,7 +85,12 @@ impl ParquetSinkWriter {
         }
     }
 
-    fn open_file(&mut self, bucket: &Bucket, sample: &RecordBatch) -> Result<OpenFile, SinkError> {
+    fn open_file(
+        &mut self,
+        bucket: &Bucket,
+        time: EpochMillis,
+        sample: &RecordBatch,
+    ) -> Result<OpenFile, SinkError> {
         let name = PartName {
             job: self.settings.job.clone(),
             generation: self.settings.generation,
@@ -104,8 +112,10 @@ impl ParquetSinkWriter {
         self.uploader
             .send(open)
             .map_err(|_| SinkError::UploaderGone)?;
+        let ends = self.settings.markers;
         Ok(OpenFile {
             key,
+            bucket_end: ends.then(|| self.router.end(time)),
             parquet,
             offsets: OffsetSets::default(),
             rows: 0,
@@ -121,13 +131,14 @@ impl ParquetSinkWriter {
         rows: &Rows,
         Group {
             bucket,
+            time,
             rows: places,
         }: Group,
         checkpoint: CheckpointId,
     ) -> Result<(), SinkError> {
         let mut file = match self.open.remove(&bucket) {
             Some(file) => file,
-            None => self.open_file(&bucket, &rows.batch)?,
+            None => self.open_file(&bucket, time, &rows.batch)?,
         };
         for &place in &places {
             file.offsets.add(rows.origins[place as usize]);
@@ -195,6 +206,7 @@ impl ParquetSinkWriter {
             key: file.key,
             rows: file.rows,
             offsets: offsets.iter().filter_map(|o| o.range()).collect(),
+            bucket_end: file.bucket_end,
             durable: file.durable,
         })
     }
@@ -291,6 +303,7 @@ mod tests {
                 ..ParquetOptions::default()
             },
             bucketing: Bucketing::by_hour(),
+            markers: false,
         };
         // What the files send has to be kept, as an uploader does.
         let (uploader, _commands) = mpsc::unbounded_channel();

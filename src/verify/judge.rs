@@ -10,6 +10,7 @@ use super::selection::Range;
 use super::standing::Standing;
 use super::sums::{Sum, Trust};
 use super::unreadable::Unreadable;
+use crate::checkpoint::markers;
 use crate::checkpoint::slot::PendingFile;
 use crate::commit_log;
 use crate::ids::{CheckpointId, Generation, Offset, Split};
@@ -64,7 +65,8 @@ impl<'a> Judge<'a> {
             return self.range.holds(checkpoint);
         }
         let parquet = url.ends_with(".parquet");
-        if !parquet {
+        let marker = url.rsplit('/').next() == Some(markers::NAME);
+        if !parquet && !marker {
             self.foreign_files.push(Trouble {
                 url: url.to_owned(),
                 why: "its name is not that of a Parquet file".into(),

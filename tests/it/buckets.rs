@@ -45,11 +45,22 @@ struct Turned {
 
 impl Turned {
     fn start(archive: &Archive, topic: &Topic, interval: &str, wall: &str) -> Self {
+        Self::start_with(archive, topic, interval, wall, &[])
+    }
+
+    fn start_with(
+        archive: &Archive,
+        topic: &Topic,
+        interval: &str,
+        wall: &str,
+        further: &[&str],
+    ) -> Self {
         let clock = Arc::new(TurnedClock {
             wall: AtomicI64::new(millis(wall)),
             real: SystemClock::new(),
         });
         let flags = ["--checkpoint-interval", interval, "--parallelism", "1"];
+        let flags = [&flags[..], further].concat();
         let settings = in_process::settings(archive, topic, &flags);
         Self {
             job: InProcess::start_with(settings, clock.clone()),
@@ -108,6 +119,37 @@ fn rows_on_both_sides_of_a_full_hour_go_to_two_files_of_one_checkpoint() {
             .all(|l| l.starts_with("1,file:///") && l.ends_with(&time)),
         "{lines:?}"
     );
+}
+
+#[test]
+fn an_hour_by_the_clock_is_marked_when_it_is_over_and_anew_when_the_clock_goes_back() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(2);
+    let flags = ["--success-markers"];
+    let job = Turned::start_with(
+        &archive,
+        &topic,
+        "100ms",
+        "2026-12-31T23:59:59.999Z",
+        &flags,
+    );
+    topic.produce(100);
+    archive.wait_until_archived(100);
+    let hour = "year=2026/month=12/day=31/hour=23/_SUCCESS";
+    assert!(!archive.keys(Root::Output).contains(&hour.to_owned()));
+    job.turn_to("2027-01-01T00:00:00.000Z");
+    let marker = || {
+        let there = archive.keys(Root::Output).contains(&hour.to_owned());
+        there.then(|| archive.get(Root::Output, hour))
+    };
+    let first = wait_for("marker", LONG, marker);
+    job.turn_to("2026-12-31T23:30:00.000Z");
+    topic.produce(10);
+    wait_for("changed marker", LONG, || {
+        marker().filter(|now| *now != first)
+    });
+    job.stop();
+    assert_exact(&archive, &topic, Past::Calm);
 }
 
 #[test]

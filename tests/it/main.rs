@@ -31,6 +31,7 @@ mod idle;
 mod lost_brokers;
 mod lost_files;
 mod malformed;
+mod markers;
 mod metrics;
 #[path = "../shared/monitoring.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]

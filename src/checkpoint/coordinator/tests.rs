@@ -22,6 +22,7 @@ fn coordinator() -> Coordinator {
     let start = sample(4);
     let owner = Owner {
         topic_ids: TopicIds::new(),
+        markers: Markers::default(),
         begins: BTreeMap::new(),
         savepoints: BTreeSet::from([CheckpointId(2)]),
         origin: None,
@@ -40,6 +41,7 @@ fn ack(subtask: u32, checkpoint: u64, next_offset: i64) -> Ack {
         checkpoint: CheckpointId(checkpoint),
         next_offsets: vec![(split(subtask as i32), NextOffset(next_offset))],
         files: Vec::new(),
+        watermark: Watermark::Unknown,
         times: AckTimes::default(),
     }
 }

@@ -237,6 +237,7 @@ mod tests {
             checkpoint: CheckpointId(1),
             next_offsets: Vec::new(),
             files: Vec::new(),
+            watermark: crate::runtime::watermark::Watermark::Unknown,
             times: AckTimes {
                 begun: Duration::from_millis(begun),
                 closed: Duration::from_millis(closed),

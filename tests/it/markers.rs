@@ -1,0 +1,153 @@
+//! `_SUCCESS` in folders that are complete.
+
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::harness::records::avro_long;
+use crate::harness::{Archive, Folder, LONG, Lineage, Root, Storage, Topic, wait_for};
+use crate::verify::verify;
+
+const HOUR: i64 = 3_600_000;
+const MINUTE: i64 = 60_000;
+/// 2026-11-20T00:00:00Z.
+const DAY: i64 = 1_795_132_800_000;
+
+/// A topic of records that are nothing but their time.
+struct Times {
+    topic: Arc<Topic>,
+    folder: Folder,
+}
+
+impl Times {
+    fn new(partitions: usize) -> Self {
+        let folder = Folder::new();
+        let schema = r#"{"type":"record","name":"T","fields":[{"name":"at","type":"long"}]}"#;
+        fs::write(folder.path().join("t.avsc"), schema).unwrap();
+        let topic = Topic::create(partitions);
+        Self { topic, folder }
+    }
+
+    /// One record of `hour` and `minute` of the day.
+    fn send(&self, partition: i32, hour: i64, minute: i64) {
+        let mut datum = Vec::new();
+        avro_long(DAY + hour * HOUR + minute * MINUTE, &mut datum);
+        self.topic.produce_raw(partition, [Some(datum.as_slice())]);
+    }
+
+    fn start(&self, archive: &Archive, flags: &[&str]) -> Lineage {
+        let schema = self.folder.path().join("t.avsc");
+        let fixed = [
+            "--avro-schema",
+            schema.to_str().unwrap(),
+            "--bucket-by=field:at",
+            "--bucket-pattern=hour=%H",
+            "--checkpoint-interval=200ms",
+            "--success-markers",
+            "--allowed-lateness=1m",
+        ];
+        Lineage::start(archive, &self.topic, &[&fixed[..], flags].concat())
+    }
+}
+
+fn markers(archive: &Archive) -> Vec<String> {
+    let keys = archive.keys(Root::Output).into_iter();
+    keys.filter_map(|key| key.strip_suffix("/_SUCCESS").map(str::to_owned))
+        .collect()
+}
+
+#[track_caller]
+fn wait_for_markers(archive: &Archive, folders: &[&str]) {
+    wait_for(&format!("marker in {folders:?}"), LONG, || {
+        (markers(archive) == folders).then_some(())
+    });
+}
+
+fn marker(archive: &Archive, folder: &str) -> Value {
+    serde_json::from_slice(&archive.get(Root::Output, &format!("{folder}/_SUCCESS"))).unwrap()
+}
+
+/// Waits for two more checkpoints: the first may have been under way.
+fn some_checkpoints(archive: &Archive) {
+    let begin = archive.slot_ids().last().copied().unwrap_or(0);
+    wait_for("two checkpoints more", LONG, || {
+        (archive.slot_ids().last().copied()? >= begin + 2).then_some(())
+    });
+}
+
+#[test]
+fn an_hour_is_marked_once_every_partition_has_passed_it_and_anew_for_a_late_file() {
+    for storage in [Storage::S3, Storage::Local] {
+        let (archive, times) = (Archive::new(storage), Times::new(2));
+        times.send(0, 7, 10);
+        times.send(1, 7, 20);
+        let lineage = times.start(&archive, &["--idle-partition-timeout=1h"]);
+        archive.wait_until_archived(2);
+        times.send(0, 8, 10);
+        archive.wait_until_archived(3);
+        some_checkpoints(&archive);
+        assert_eq!(
+            markers(&archive),
+            [""; 0],
+            "partition 1 has not passed 8 o'clock"
+        );
+        times.send(1, 8, 30);
+        wait_for_markers(&archive, &["hour=07"]);
+        let first = marker(&archive, "hour=07");
+        assert_eq!(first["bucket"], "hour=07");
+        assert_eq!(first["watermark"], DAY + 8 * HOUR + 9 * MINUTE);
+
+        times.send(0, 7, 59);
+        wait_for("changed marker", LONG, || {
+            (marker(&archive, "hour=07") != first).then_some(())
+        });
+        let changed = marker(&archive, "hour=07");
+        assert!(changed["checkpoint_id"].as_u64() > first["checkpoint_id"].as_u64());
+        assert_eq!(markers(&archive), ["hour=07"]);
+        lineage.stop();
+        let (code, report) = verify(&archive, &[]);
+        assert_eq!(code, 0, "{report}");
+    }
+}
+
+#[test]
+fn a_partition_without_records_holds_up_no_marker_once_it_is_idle() {
+    let (archive, times) = (Archive::new(Storage::Local), Times::new(2));
+    times.send(0, 7, 10);
+    let lineage = times.start(&archive, &["--idle-partition-timeout=2s"]);
+    archive.wait_until_archived(1);
+    wait_for("marker, while the other partition goes on", LONG, || {
+        // As long as it takes: were it silent too, nobody could tell that time goes on.
+        times.send(0, 8, 30);
+        (markers(&archive) == ["hour=07"]).then_some(())
+    });
+    lineage.stop();
+}
+
+#[test]
+fn a_start_goes_on_with_what_was_not_marked_yet() {
+    let (archive, times) = (Archive::new(Storage::S3), Times::new(1));
+    times.send(0, 7, 10);
+    let lineage = times.start(&archive, &[]);
+    archive.wait_until_archived(1);
+    lineage.stop();
+    assert_eq!(markers(&archive), [""; 0]);
+    let lineage = times.start(&archive, &[]);
+    times.send(0, 9, 0);
+    wait_for_markers(&archive, &["hour=07"]);
+    lineage.stop();
+}
+
+#[test]
+fn without_being_asked_for_there_are_no_markers() {
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
+    topic.produce(10);
+    let flags = ["--bucket-pattern=%Y%m%d%H%M", "--checkpoint-interval=200ms"];
+    let lineage = Lineage::start(&archive, &topic, &flags);
+    archive.wait_until_archived(10);
+    some_checkpoints(&archive);
+    lineage.stop();
+    assert_eq!(markers(&archive), [""; 0]);
+    assert!(archive.newest_slot().get("markers").is_none());
+}
