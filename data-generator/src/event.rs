@@ -1,4 +1,4 @@
-//! One event and its Avro encoding: a raw datum, without framing or schema id.
+//! One event and its Avro encoding: a datum, without the frame that may come around it.
 
 use apache_avro::{Schema, write_avro_datum_ref};
 use serde::Serialize;

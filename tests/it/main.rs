@@ -38,6 +38,7 @@ mod order;
 mod partitions;
 mod reader;
 mod refusals;
+mod registry;
 mod schemas;
 mod stopping;
 mod store_faults;
