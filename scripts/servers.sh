@@ -21,7 +21,7 @@ readonly MC_VERSION=v0.0.0-20250313080218-cf909e1063a9
 # In memory, with Confluent's API below apis/ccompat/v7. Newer ones need Java 21.
 readonly REGISTRY_VERSION=3.0.9
 readonly REGISTRY_SHA256=2b28181501a20cbf6efcd77f9b7153908fc01f3d3a7c32024c0bd9e1b04c8a43
-readonly MAVEN_COPY_ONE=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy
+readonly MAVEN_GET=org.apache.maven.plugins:maven-dependency-plugin:2.8:get
 readonly MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
 
 readonly JAVA_MIN=17
@@ -98,15 +98,7 @@ check_no_other_jar() {
         { ((listed == found)) || { echo "$found jars where $listed have a checksum in kafka-libs.sha256" && return 1; }; }
 }
 
-go_make_registry() {
-    local archive=apicurio-registry-app-$REGISTRY_VERSION-all.tar.gz
-    mvn -q -B "$MAVEN_COPY_ONE" -Dartifact="io.apicurio:apicurio-registry-app:$REGISTRY_VERSION:tar.gz:all" \
-        -DoutputDirectory="$1" &&
-        (cd "$1" && echo "$REGISTRY_SHA256  $archive" | sha256sum --check --strict --quiet &&
-            tar xzf "$archive" && rm "$archive")
-}
-
-install() {
+go_install() {
     GOBIN=$1 GOFLAGS=-trimpath CGO_ENABLED=0 go install -ldflags='-s -w' "$2"
 }
 make_minio() { go_install "$1" "github.com/minio/minio@$MINIO_VERSION"; }
@@ -118,6 +110,17 @@ make_python() {
         "$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
             -r "$HERE/servers/requirements.txt" &&
         "$1/bin/python" -c 'import duckdb, pyarrow.parquet, pyroaring'
+}
+
+# Maven Central does not have the parent of its pom. Version 2.8 of `get` asks for the archive alone, newer ones
+# and `copy` do not.
+make_registry() {
+    local name=apicurio-registry-app
+    local archive=$1/m2/io/apicurio/$name/$REGISTRY_VERSION/$name-$REGISTRY_VERSION-all.tar.gz
+    mvn -q -B "$MAVEN_GET" -Dtransitive=false -Dmaven.repo.local="$1/m2" \
+        -Dartifact="io.apicurio:$name:$REGISTRY_VERSION:tar.gz:all" &&
+        echo "$REGISTRY_SHA256  $archive" | sha256sum --check --strict --quiet &&
+        tar xzf "$archive" -C "$1" && rm -r "$1/m2"
 }
 
 install() {

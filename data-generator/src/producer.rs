@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
-use crate::event::Encoder;
+use crate::event::{Encoder, frame};
 use crate::malformed::Plan;
 use crate::pace::Pace;
 use crate::progress::Progress;
@@ -228,10 +228,7 @@ impl Sender<'_> {
         };
         let payload = match (self.schema_id, payload) {
             (Some(id), Some(datum)) => {
-                self.framed.clear();
-                self.framed.push(0);
-                self.framed.extend_from_slice(&id.to_be_bytes());
-                self.framed.extend_from_slice(datum);
+                frame(id, datum, &mut self.framed);
                 Some(&self.framed[..])
             }
             (_, payload) => payload,
