@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Real servers for the tests and for trying things out, without containers: a Kafka broker (KRaft, one
 # node), a MinIO, its client mc, and a Python with DuckDB and PyArrow as readers of Parquet that are not ours.
+# A schema registry (Apicurio) is installed too, and started by the tests that need it.
 #
 #   scripts/servers.sh install      download and build them once, into a cache outside the checkout
 #   scripts/servers.sh start DIR    start both on free ports, with data, logs and pids under DIR
@@ -17,6 +18,10 @@ set -euo pipefail
 # the Python wheels in servers/requirements.txt. Go checks these two against its checksum database.
 readonly MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
 readonly MC_VERSION=v0.0.0-20250313080218-cf909e1063a9
+# In memory, with Confluent's API below apis/ccompat/v7. Newer ones need Java 21.
+readonly REGISTRY_VERSION=3.0.9
+readonly REGISTRY_SHA256=2b28181501a20cbf6efcd77f9b7153908fc01f3d3a7c32024c0bd9e1b04c8a43
+readonly MAVEN_GET=org.apache.maven.plugins:maven-dependency-plugin:2.8:get
 readonly MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
 
 readonly JAVA_MIN=17
@@ -41,6 +46,7 @@ PYTHON_HOME=$CACHE/python-$(pins_of "$HERE/servers/requirements.txt")
 readonly KAFKA_HOME PYTHON_HOME
 readonly MINIO_HOME=$CACHE/minio-$MINIO_VERSION
 readonly MC_HOME=$CACHE/mc-$MC_VERSION
+readonly REGISTRY_HOME=$CACHE/apicurio-registry-$REGISTRY_VERSION
 
 # ---------------------------------------------------------------- install
 
@@ -64,7 +70,7 @@ has_go() {
 check_tools() {
     local missing=()
     has_java || missing+=("a Java runtime of version $JAVA_MIN or newer: apt-get install openjdk-17-jdk-headless")
-    if [[ ! -d $KAFKA_HOME ]]; then
+    if [[ ! -d $KAFKA_HOME || ! -d $REGISTRY_HOME ]]; then
         command -v mvn >/dev/null || missing+=("Maven: apt-get install maven")
     fi
     if [[ ! -d $MINIO_HOME || ! -d $MC_HOME ]]; then
@@ -106,14 +112,26 @@ make_python() {
         "$1/bin/python" -c 'import duckdb, pyarrow.parquet, pyroaring'
 }
 
+# Maven Central does not have the parent of its pom. Version 2.8 of `get` asks for the archive alone, newer ones
+# and `copy` do not.
+make_registry() {
+    local name=apicurio-registry-app
+    local archive=$1/m2/io/apicurio/$name/$REGISTRY_VERSION/$name-$REGISTRY_VERSION-all.tar.gz
+    mvn -q -B "$MAVEN_GET" -Dtransitive=false -Dmaven.repo.local="$1/m2" \
+        -Dartifact="io.apicurio:$name:$REGISTRY_VERSION:tar.gz:all" &&
+        echo "$REGISTRY_SHA256  $archive" | sha256sum --check --strict --quiet &&
+        tar xzf "$archive" -C "$1" && rm -r "$1/m2"
+}
+
 install() {
     check_tools
     begin_install
-    if [[ ! -d $KAFKA_HOME || ! -d $MINIO_HOME || ! -d $MC_HOME || ! -d $PYTHON_HOME ]]; then
+    if [[ ! -d $KAFKA_HOME || ! -d $MINIO_HOME || ! -d $MC_HOME || ! -d $PYTHON_HOME || ! -d $REGISTRY_HOME ]]; then
         say "installing into $CACHE: some six minutes on two cores, the first time only"
     fi
     install_component Kafka "$KAFKA_HOME" make_kafka
     install_component "Python with DuckDB and PyArrow" "$PYTHON_HOME" make_python
+    install_component "Apicurio Registry" "$REGISTRY_HOME" make_registry
     install_component mc "$MC_HOME" make_mc
     install_component MinIO "$MINIO_HOME" make_minio
 }
@@ -191,6 +209,7 @@ write_env() {
         printf 'export LINEAGE_TEST_S3_SECRET_KEY=%q\n' "${LINEAGE_TEST_S3_SECRET_KEY:-$S3_PASSWORD}"
         printf 'export LINEAGE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"
         printf 'export LINEAGE_TEST_KAFKA_LIBS=%q\n' "$KAFKA_HOME"
+        printf 'export LINEAGE_TEST_REGISTRY_JAR=%q\n' "$REGISTRY_HOME/apicurio-registry-app-$REGISTRY_VERSION-runner.jar"
         printf 'export LINEAGE_TEST_MC=%q\n' "$MC_HOME/mc"
         # For tests that kill and pause the servers.
         printf 'export LINEAGE_TEST_SERVERS=%q\n' "$dir"
@@ -202,7 +221,7 @@ KAFKA_ADDRESS=
 S3_ADDRESS=
 start() {
     local dir
-    check_installed "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME" "$PYTHON_HOME"
+    check_installed "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME" "$PYTHON_HOME" "$REGISTRY_HOME"
     has_java || fail "no Java of version $JAVA_MIN or newer; run '$0 install' to see how to get it"
     mkdir -p "$1"
     dir=$(cd "$1" && pwd)

@@ -87,10 +87,10 @@ proptest! {
     #[test]
     fn the_decoder_takes_no_count_for_true(values in proptest::collection::vec(wild(), 1..8)) {
         let schema = InputSchema::parse(SCHEMA).unwrap();
-        let mut decoder = AvroDecoder::new(&schema).unwrap();
+        let mut decoder = AvroDecoder::new(&schema, None).unwrap();
         let batch = Values(values);
         bounded(batch.bytes(), || {
-            let decoded = decoder.decode(&batch).unwrap();
+            let decoded = decoder.decode(&batch).unwrap().unwrap();
             assert_eq!(decoded.good.len() + decoded.bad.len(), batch.len());
         });
     }

@@ -7,6 +7,7 @@
 )]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -15,8 +16,9 @@ use lineage::ids::{CheckpointId, Offset, Split};
 use lineage::sink::parquet::{Compression, ParquetFile, ParquetOptions};
 use lineage::source::{Origin, RawBatch, Record, SplitIndex};
 use lineage::transform::avro_schema::InputSchema;
-use lineage::transform::decode::AvroDecoder;
+use lineage::transform::decode::{AvroDecoder, Lookup, WriterSchemas};
 use lineage::transform::enrich::Enricher;
+use lineage::transform::framing::{AvroFormat, SchemaId};
 
 const RECORDS: usize = 8_192;
 /// Batches of one encoded file: some row groups.
@@ -66,14 +68,37 @@ impl RawBatch for Events {
     }
 }
 
+/// One writer's schema, known from the start.
+struct Known(Arc<str>);
+
+impl WriterSchemas for Known {
+    fn look_up(&self, _id: SchemaId) -> Lookup {
+        Lookup::Known(self.0.clone())
+    }
+}
+
+/// A decoder of Confluent's wire format, and the events in it.
+fn confluent(events: &Events) -> (AvroDecoder, Events) {
+    let schema = InputSchema::parse(DEFAULT_SCHEMA).expect("it is a schema");
+    let schema = schema.framed(AvroFormat::Confluent).expect("it needs none");
+    let known = Arc::new(Known(DEFAULT_SCHEMA.into()));
+    let decoder = AvroDecoder::new(&schema, Some(known)).expect("it can be decoded");
+    let framed = events
+        .0
+        .iter()
+        .map(|datum| [&[0, 0, 0, 0, 7], &datum[..]].concat());
+    (decoder, Events(framed.collect()))
+}
+
 fn decode(decoder: &mut AvroDecoder, events: &Events) -> RecordBatch {
     let decoded = decoder.decode(events).expect("the events are good");
+    let decoded = decoded.expect("their schema is known");
     decoded.rows.expect("there are events")
 }
 
 fn benchmarks(criterion: &mut Criterion) {
     let schema = InputSchema::parse(DEFAULT_SCHEMA).expect("it is a schema");
-    let mut decoder = AvroDecoder::new(&schema).expect("it can be decoded");
+    let mut decoder = AvroDecoder::new(&schema, None).expect("it can be decoded");
     let enricher = Enricher::new(schema.arrow(), &[]);
     let splits = [Split::new("lineage-input", 0)];
     let origins: Vec<_> = (0..RECORDS).map(origin).collect();
@@ -89,6 +114,10 @@ fn benchmarks(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(RECORDS as u64));
     group.bench_function("decode", |b| {
         b.iter(|| decode(&mut decoder, black_box(&events)))
+    });
+    let (mut confluent, framed) = confluent(&events);
+    group.bench_function("decode, confluent", |b| {
+        b.iter(|| decode(&mut confluent, black_box(&framed)))
     });
     group.bench_function("enrich", |b| b.iter(|| enrich(black_box(&rows))));
     group.throughput(Throughput::Elements((RECORDS * BATCHES) as u64));

@@ -38,6 +38,11 @@ pub struct Args {
     /// Part of the records to break, 0 to 1, in every way that a decoder has to survive
     #[arg(long, default_value = "0", value_name = "RATIO", value_parser = ratio)]
     malformed: f64,
+
+    /// Write Confluent's wire format, with this id of avro/input_event.avsc in a schema registry [default:
+    /// the datum alone]
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<u32>,
 }
 
 impl From<Args> for Settings {
@@ -49,6 +54,7 @@ impl From<Args> for Settings {
             count: args.count,
             partitions: args.partitions,
             malformed: args.malformed,
+            schema_id: args.schema_id,
         }
     }
 }
@@ -101,6 +107,7 @@ mod tests {
             "--count=5",
             "--partitions=3",
             "--malformed=0.25",
+            "--schema-id=7",
         ]);
         let expected = Settings {
             bootstrap_servers: "b:1".into(),
@@ -109,6 +116,7 @@ mod tests {
             count: Some(5),
             partitions: 3,
             malformed: 0.25,
+            schema_id: Some(7),
         };
         assert_eq!(given.unwrap(), expected);
     }

@@ -1,4 +1,4 @@
-//! One event and its Avro encoding: a raw datum, without framing or schema id.
+//! One event and its Avro encoding: a datum, without the frame that may come around it.
 
 use apache_avro::{Schema, write_avro_datum_ref};
 use serde::Serialize;
@@ -58,6 +58,14 @@ impl Encoder {
     }
 }
 
+/// Confluent's wire format in place of what `into` holds: a byte 0, the id of the schema, the datum.
+pub fn frame(schema_id: u32, datum: &[u8], into: &mut Vec<u8>) {
+    into.clear();
+    into.push(0);
+    into.extend_from_slice(&schema_id.to_be_bytes());
+    into.extend_from_slice(datum);
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -78,6 +86,13 @@ pub(crate) mod tests {
             ] if rest.is_empty() => Some((uuid.clone(), *timestamp)),
             _ => None,
         }
+    }
+
+    #[test]
+    fn the_highest_byte_of_the_schema_id_comes_first() {
+        let mut framed = vec![9];
+        frame(258, b"ab", &mut framed);
+        assert_eq!(framed, [0, 0, 0, 1, 2, b'a', b'b']);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use uuid::Uuid;
 
-use crate::event::Encoder;
+use crate::event::{Encoder, frame};
 use crate::malformed::Plan;
 use crate::pace::Pace;
 use crate::progress::Progress;
@@ -148,6 +148,8 @@ pub(crate) fn produce(
         encoder: Encoder::new()?,
         plan: Plan::new(settings.malformed, usize::try_from(partitions).unwrap_or(1)),
         broken: Vec::new(),
+        schema_id: settings.schema_id,
+        framed: Vec::new(),
         partitions,
         next_partition: 0,
     };
@@ -207,6 +209,9 @@ struct Sender<'a> {
     encoder: Encoder,
     plan: Plan,
     broken: Vec<u8>,
+    schema_id: Option<u32>,
+    /// The datum behind its schema id.
+    framed: Vec<u8>,
     partitions: i32,
     next_partition: i32,
 }
@@ -220,6 +225,13 @@ impl Sender<'_> {
         let payload = match self.plan.next(turn) {
             None => Some(whole),
             Some(kind) => kind.apply(whole, &mut self.broken),
+        };
+        let payload = match (self.schema_id, payload) {
+            (Some(id), Some(datum)) => {
+                frame(id, datum, &mut self.framed);
+                Some(&self.framed[..])
+            }
+            (_, payload) => payload,
         };
         let mut record = BaseRecord::<(), [u8]>::to(self.topic)
             .partition(self.next_partition)

@@ -14,6 +14,8 @@ pub struct Settings {
     pub partitions: i32,
     /// Part of the records that no decoder can read, 0 to 1.
     pub malformed: f64,
+    /// In front of every event, as Confluent's wire format has it; `None` is the datum alone.
+    pub schema_id: Option<u32>,
 }
 
 impl Default for Settings {
@@ -25,6 +27,7 @@ impl Default for Settings {
             count: None,
             partitions: 10,
             malformed: 0.0,
+            schema_id: None,
         }
     }
 }

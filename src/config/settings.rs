@@ -136,7 +136,10 @@ pub enum SettingsError {
          AVRO_SCHEMA"
     )]
     WhichSubject(String),
-    #[error("SCHEMA_REGISTRY_URL: not all of it are URLs such as http://registry:8081")]
+    #[error(
+        "SCHEMA_REGISTRY_URL: not all of it are URLs such as http://registry:8081; a login goes into \
+         SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD"
+    )]
     RegistryUrl,
     #[error(
         "set SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD, or SCHEMA_REGISTRY_TOKEN, or none of \
@@ -402,13 +405,42 @@ mod tests {
             "--kafka-property=ssl.key.pem=geheim-7",
             "--kafka-property=sasl.jaas.config=geheim-8",
             "--kafka-property=fetch.wait.max.ms=50",
+            "--avro-format=confluent",
+            "--schema-registry-url=http://registry:8081,http://second",
+            "--schema-registry-username=me",
+            "--schema-registry-password=geheim-9",
         ]);
+        assert!(!format!("{settings:?}").contains("geheim-9"));
         let shown = settings.unwrap().shown();
         assert!(!format!("{shown:?}").contains("geheim"), "{shown:?}");
         assert_eq!(shown["AWS_ENDPOINT_URL"], "http://minio:9000");
         assert!(shown["KAFKA_PROPERTIES"].contains("fetch.wait.max.ms=50"));
         assert_eq!(shown["MEMORY_BUDGET"], "128.0 MiB");
-        assert_eq!(shown["AVRO_SCHEMA"], "com.lineage.InputEvent");
+        assert_eq!(shown["AVRO_SCHEMA"], "the latest of lineage-input-value");
+        assert_eq!(
+            shown["SCHEMA_REGISTRY_URL"],
+            "http://registry:8081,http://second"
+        );
+    }
+
+    fn confluent<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        let own = [
+            "--avro-format=confluent",
+            "--schema-registry-url=http://r:8081",
+        ];
+        [&own, more].concat()
+    }
+
+    #[test]
+    fn the_readers_schema_is_the_latest_of_the_topics_subject_unless_it_is_given() {
+        let shown = |flags: &[&str]| resolve(&confluent(flags)).unwrap().shown();
+        let settings = shown(&["--kafka-topic=t"]);
+        assert_eq!(settings["AVRO_SCHEMA"], "the latest of t-value");
+        let settings = shown(&["--schema-registry-subject=s"]);
+        assert_eq!(settings["AVRO_SCHEMA"], "the latest of s");
+        let settings = shown(&["--avro-schema=avro/input_event.avsc"]);
+        assert_eq!(settings["AVRO_SCHEMA"], "com.lineage.InputEvent");
+        assert_eq!(settings["AVRO_FORMAT"], "confluent");
     }
 
     #[test]
@@ -475,6 +507,38 @@ mod tests {
                 "REST_TOKEN_FILE",
             ),
             (vec!["--unknown"], "--unknown"),
+            (vec!["--avro-format", "confluent"], "SCHEMA_REGISTRY_URL"),
+            (
+                vec!["--schema-registry-url", "http://r:8081"],
+                "AVRO_FORMAT=confluent",
+            ),
+            (
+                confluent(&["--schema-registry-url", "r:8081"]),
+                "SCHEMA_REGISTRY_URL",
+            ),
+            (
+                confluent(&["--schema-registry-url", "http://me:geheim@r"]),
+                "SCHEMA_REGISTRY_USERNAME",
+            ),
+            (
+                confluent(&["--schema-registry-username", "me"]),
+                "SCHEMA_REGISTRY_PASSWORD",
+            ),
+            (
+                confluent(&["--schema-registry-ca-file", "/does/not/exist"]),
+                "SCHEMA_REGISTRY_CA_FILE",
+            ),
+            (
+                confluent(&["--schema-registry-ca-file", "Cargo.toml"]),
+                "SCHEMA_REGISTRY_CA_FILE",
+            ),
+            (
+                confluent(&[
+                    "--avro-schema=avro/input_event.avsc",
+                    "--schema-registry-subject=s",
+                ]),
+                "SCHEMA_REGISTRY_SUBJECT",
+            ),
         ] {
             let text = refusal(&flags);
             assert!(text.contains(named), "{flags:?}: {text}");

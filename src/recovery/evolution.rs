@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::checkpoint::slot::Slot;
 use crate::runtime::retry::Patience;
-use crate::store::{Key, Objects, StoreError};
+use crate::store::{Key, Objects, Put, StoreError};
 use crate::transform::avro_schema::InputSchema;
 
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +50,25 @@ pub async fn keep(
 ) -> Result<(), StoreError> {
     let key = key(&schema.sha256());
     let body = Bytes::from(schema.json().to_owned());
-    let put = || objects.put_if_absent(&key, body.clone());
-    patience.insist("keeping the schema", put).await.map(drop)
+    let concern = "keeping the schema";
+    loop {
+        let put = || objects.put_if_absent(&key, body.clone());
+        if patience.insist(concern, put).await? == Put::Created {
+            return Ok(());
+        }
+        match patience.insist(concern, || objects.get(&key)).await {
+            Ok(found) if found == body => return Ok(()),
+            // Its name says what it must be.
+            Ok(_) => {
+                return patience
+                    .insist(concern, || objects.put(&key, body.clone()))
+                    .await;
+            }
+            // Refused for another put that was under way, and failed.
+            Err(StoreError::NotFound { .. }) => patience.pause().await,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Whether a job whose newest slot this is may go on with `schema`.

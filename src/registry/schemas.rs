@@ -227,3 +227,6 @@ async fn answer(
     }
     schemas.settle(id, result);
 }
+
+#[cfg(test)]
+mod tests;

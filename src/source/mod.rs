@@ -86,7 +86,7 @@ pub trait SourceReader {
     /// The table that [`SplitIndex`] points into; it only grows.
     fn splits(&self) -> &[Split];
 
-    /// The next offset of every split.
+    /// The next offset of every split, in the order of [`splits`](Self::splits).
     fn positions(&self) -> Vec<(Split, NextOffset)>;
 
     /// Where every split is and where it ends, as far as that is known without asking.

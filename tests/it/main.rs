@@ -40,6 +40,7 @@ mod order;
 mod partitions;
 mod reader;
 mod refusals;
+mod registry;
 mod schemas;
 mod start_from;
 mod stopping;

@@ -40,11 +40,14 @@ pub fn registry(args: RegistryArgs) -> Result<RegistrySettings, SettingsError> {
     Ok(registry)
 }
 
-/// The URL itself may hold a password, so no error shows it.
+/// No login in it: it is shown, and in error messages. So none of these shows it either.
 fn url(text: &str) -> Result<Url, SettingsError> {
     let url = Url::parse(text.trim()).ok();
-    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or(SettingsError::RegistryUrl)
+    let is_plain = |url: &Url| {
+        let login = !url.username().is_empty() || url.password().is_some();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && !login
+    };
+    url.filter(is_plain).ok_or(SettingsError::RegistryUrl)
 }
 
 fn login(

@@ -86,6 +86,147 @@ fn records_come_out_of_their_frames_also_when_a_bad_one_is_among_them() {
     );
 }
 
+/// Writers' schemas by id; one that is missing is not known yet.
+struct Table(Vec<(u32, Lookup)>);
+
+impl WriterSchemas for Table {
+    fn look_up(&self, id: SchemaId) -> Lookup {
+        let found = self.0.iter().find(|(known, _)| *known == id.0);
+        found.map_or(Lookup::NotYet, |(_, lookup)| lookup.clone())
+    }
+}
+
+/// With the default schema as 1, one with another order and one more field as 2, text as the time as 3,
+/// nullable fields as 4, and one that nobody knows as 5.
+fn by_writer(without: Option<u32>) -> AvroDecoder {
+    let of = |fields: &str| {
+        let record = r#"{"type":"record","name":"com.lineage.InputEvent","fields":"#;
+        Lookup::Known(format!("{record}[{fields}]}}").into())
+    };
+    let mut table = vec![
+        (1, Lookup::Known(DEFAULT_SCHEMA.into())),
+        (
+            2,
+            of(
+                r#"{"name":"timestamp","type":{"type":"long","logicalType":"timestamp-millis"}},
+                 {"name":"note","type":"string"},{"name":"uuid","type":"string"}"#,
+            ),
+        ),
+        (
+            3,
+            of(r#"{"name":"timestamp","type":"string"},{"name":"uuid","type":"string"}"#),
+        ),
+        (
+            4,
+            of(r#"{"name":"uuid","type":["null","string"]},{"name":"timestamp","type":"int"}"#),
+        ),
+        (
+            5,
+            Lookup::Refused("unknown schema id 5: nobody knows it".into()),
+        ),
+    ];
+    table.retain(|(id, _)| Some(*id) != without);
+    let schema = InputSchema::parse(DEFAULT_SCHEMA).unwrap();
+    let schema = schema.framed(AvroFormat::Confluent).unwrap();
+    AvroDecoder::new(&schema, Some(Arc::new(Table(table)))).unwrap()
+}
+
+fn framed(id: u8, datum: &[u8]) -> Option<Vec<u8>> {
+    Some([&[0, 0, 0, 0, id], datum].concat())
+}
+
+/// Event of schema 2.
+fn reordered(uuid: &str, timestamp: i64) -> Option<Vec<u8>> {
+    let mut datum = Vec::new();
+    varint(&mut datum, timestamp);
+    datum.extend([8, b'n', b'o', b't', b'e']);
+    datum.extend(event(uuid, 0));
+    datum.pop();
+    framed(2, &datum)
+}
+
+#[test]
+fn records_of_several_writers_become_rows_in_the_order_of_the_batch() {
+    let mut null = vec![0];
+    varint(&mut null, 5);
+    let batch = VecBatch::new([
+        reordered("a", 1),
+        framed(1, &event("b", 2)),
+        framed(4, &[&[2][..], &event("c", 3)].concat()),
+        framed(4, &null),
+        framed(3, &event("d", 4)),
+        framed(1, &event("e", 5)),
+        framed(5, &event("f", 6)),
+        Some(event("g", 7)),
+        framed(2, &[0]),
+        framed(5, &event("h", 8)),
+        framed(1, &[]),
+        reordered("i", 9),
+    ]);
+    let mut decoder = by_writer(None);
+    // The second time with lanes that were used before.
+    for _ in 0..2 {
+        let decoded = decoder.decode(&batch).unwrap().unwrap();
+        assert_eq!(uuids(&decoded), ["a", "b", "c", "e", "i"]);
+        assert_eq!(decoded.good, [0, 1, 2, 5, 11]);
+        let rows = decoded.rows.unwrap();
+        let times = rows.column(1).as_primitive::<TimestampMillisecondType>();
+        assert_eq!(times.values(), &[1, 2, 3, 5, 9]);
+        let reasons: Vec<_> = decoded
+            .bad
+            .iter()
+            .map(|(p, why)| (*p, why.as_str()))
+            .collect();
+        let starts = [
+            (3, "no value of the reader's schema: field 'uuid': null"),
+            (
+                4,
+                "incompatible schema: id 3 cannot be read as com.lineage.InputEvent: field 'timestamp'",
+            ),
+            (6, "unknown schema id 5: nobody knows it"),
+            (7, "not in Confluent's wire format"),
+            (8, "not a record of the schema"),
+            (9, "unknown schema id 5"),
+            (10, "empty"),
+        ];
+        assert_eq!(reasons.len(), starts.len(), "{reasons:?}");
+        for ((place, why), (expected, start)) in reasons.into_iter().zip(starts) {
+            assert!(
+                place == expected && why.starts_with(start),
+                "{place}: {why}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_batch_with_a_schema_that_is_not_known_yet_is_not_taken() {
+    let batch = VecBatch::new([framed(1, &event("a", 1)), reordered("b", 2)]);
+    assert!(by_writer(Some(2)).decode(&batch).unwrap().is_none());
+    let decoded = by_writer(None).decode(&batch).unwrap().unwrap();
+    assert_eq!(uuids(&decoded), ["a", "b"]);
+}
+
+#[test]
+fn decoders_of_few_writers_are_kept() {
+    struct Same;
+    impl WriterSchemas for Same {
+        fn look_up(&self, _id: SchemaId) -> Lookup {
+            Lookup::Known(DEFAULT_SCHEMA.into())
+        }
+    }
+    let schema = InputSchema::parse(DEFAULT_SCHEMA).unwrap();
+    let schema = schema.framed(AvroFormat::Confluent).unwrap();
+    let mut decoder = AvroDecoder::new(&schema, Some(Arc::new(Same))).unwrap();
+    let batch = VecBatch::new((0..100).map(|id| framed(id, &event("a", 1))));
+    let decoded = decoder.decode(&batch).unwrap().unwrap();
+    assert_eq!(decoded.good.len(), 100);
+    let Lanes::ByWriter { writers, .. } = &decoder.lanes else {
+        panic!("it has a lane for each writer");
+    };
+    assert_eq!(writers.len(), KEPT);
+}
+
 #[test]
 fn each_kind_of_bad_record_has_its_reason_and_costs_no_good_one() {
     let mut trailing = event("t", 1);

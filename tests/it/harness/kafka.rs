@@ -176,6 +176,27 @@ impl Topic {
         state.next = numbers;
     }
 
+    /// Produces so many records, evenly over all partitions, each with the value that `form` makes of it.
+    /// They count as expected.
+    pub fn produce_as(&self, count: usize, form: impl Fn(usize, Delivered) -> Vec<u8>) {
+        let sender = Sender::new(&[]);
+        let mut state = self.lock();
+        for n in 0..count {
+            let place = n % state.next.len();
+            let number = state.next[place];
+            state.next[place] += 1;
+            let partition = i32::try_from(place).unwrap();
+            let record = Delivered {
+                partition,
+                offset: 0,
+                number,
+            };
+            let value = form(n, record);
+            sender.send(&self.name, partition, number, Some(&value));
+        }
+        state.delivered.extend(sender.flush());
+    }
+
     /// Produces values as they are, which the expected records do not count.
     pub fn produce_raw<'a>(
         &self,

@@ -8,6 +8,7 @@ pub mod process;
 pub mod proxy;
 pub mod read_back;
 pub mod records;
+pub mod registry;
 pub mod s3;
 pub mod sender;
 
