@@ -105,7 +105,8 @@ fn benchmarks(criterion: &mut Criterion) {
     let events = Events::new();
     let rows = decode(&mut decoder, &events);
     let enrich = |rows: &RecordBatch| {
-        let enriched = enricher.enrich(rows, &origins, &splits, CheckpointId(1));
+        let none = std::iter::empty();
+        let enriched = enricher.enrich(rows, &origins, &splits, CheckpointId(1), none);
         enriched.expect("the columns fit")
     };
     let enriched = enrich(&rows);
