@@ -44,12 +44,19 @@ export function partitions() {
     const lags = view.splits.map((split) => lagOfSplit(split) ?? 0);
     const most = lags.reduce((top, lag) => Math.max(top, lag), 0);
     const behind = lags.filter((lag) => lag > 0).length;
-    const furthest = most > 0 ? `, furthest partition ${view.splits[lags.indexOf(most)].split.partition} with ${count(most)}` : "";
+    const name = namer(view.splits);
+    const furthest = most > 0 ? `, furthest partition ${name(view.splits[lags.indexOf(most)])} with ${count(most)}` : "";
     text(summary, `${plural(view.splits.length, "partition")}, ${count(behind)} behind${furthest}`, most > 0 ? `${exact(most)} records` : null);
     if (many && !wanted) grid.update(view, most);
     else list.update(view, most);
   }
   return update;
+}
+
+/** What a partition is called: its number, with the topic where there are several. */
+function namer(splits) {
+  const several = splits.some((split) => split.split.topic !== splits[0].split.topic);
+  return ({ split }) => (several ? `${split.topic}-${split.partition}` : split.partition);
 }
 
 function offsets(split) {
@@ -86,6 +93,7 @@ class List {
   update(view, most) {
     this.last = [view, most];
     const all = view.splits;
+    const name = namer(all);
     if (this.first >= all.length) this.first = 0;
     const shown = all.slice(this.first, this.first + PAGE);
     show(this.pager, all.length > PAGE);
@@ -95,7 +103,7 @@ class List {
     follow(
       this.body,
       shown,
-      (split) => split.split.partition,
+      name,
       () => {
         const tr = row(COLUMNS, "th");
         tr.cells[BAR].append(h("div", { class: "bar", "aria-hidden": "true" }, h("i")));
@@ -104,7 +112,7 @@ class List {
       (tr, split) => {
         const { lag, consumed, durable, committed, end } = offsets(split);
         const shownLag = lag === null ? [NOT_KNOWN, "not known yet"] : [count(lag), `${exact(lag)} records`];
-        cells(tr, [split.split.partition, split.subtask, shownLag, undefined, consumed, durable, committed, end]);
+        cells(tr, [name(split), split.subtask, shownLag, undefined, consumed, durable, committed, end]);
         tr.cells[BAR].firstChild.firstChild.style.setProperty("width", `${most > 0 ? ((lag ?? 0) / most) * 100 : 0}%`);
       },
     );
@@ -130,6 +138,7 @@ class Grid {
     this.chosen = 0;
     this.pinned = 0;
     this.splits = [];
+    this.name = namer([]);
     this.squares.addEventListener("pointerover", (event) => this.choose(this.placeOf(event)));
     this.squares.addEventListener("pointerleave", () => this.choose(this.pinned));
     this.squares.addEventListener("click", (event) => this.pin(this.placeOf(event)));
@@ -170,7 +179,7 @@ class Grid {
     set(nodes[this.chosen] ?? nodes[0], { "aria-selected": "false" });
     this.chosen = place;
     const split = this.splits[place];
-    set(nodes[place], { "aria-selected": "true", "aria-label": `partition ${split.split.partition}, lag ${exact(lagOfSplit(split))}` });
+    set(nodes[place], { "aria-selected": "true", "aria-label": `partition ${this.name(split)}, lag ${exact(lagOfSplit(split))}` });
     set(this.squares, { "aria-activedescendant": nodes[place].id });
     this.tell();
   }
@@ -179,12 +188,13 @@ class Grid {
     const split = this.splits[this.chosen];
     if (!split) return;
     const { lag, consumed, durable, committed, end } = offsets(split);
-    const values = [split.split.partition, split.subtask, consumed, durable, committed, end, lag === null ? NOT_KNOWN : exact(lag)];
+    const values = [this.name(split), split.subtask, consumed, durable, committed, end, lag === null ? NOT_KNOWN : exact(lag)];
     values.forEach((value, n) => text(this.told.children[n].lastChild, value));
   }
 
   update(view, most) {
     this.splits = view.splits;
+    this.name = namer(view.splits);
     const nodes = this.squares.children;
     while (nodes.length > view.splits.length) nodes[nodes.length - 1].remove();
     while (nodes.length < view.splits.length) {
