@@ -101,6 +101,19 @@ test("ten partitions are a table with all their offsets", async (t) => {
   assert.deepEqual(cells, [`${split.partition}`, `${subtask}`, "122", "", ...[consumed, durable, committed, end].map(exact)]);
 });
 
+test("partitions of several topics are told apart by their topics", async (t) => {
+  const two = (now) => {
+    const view = running(now);
+    view.splits.slice(5).forEach((split, partition) => (split.split = { topic: "orders", partition }));
+    return view;
+  };
+  const { page } = await shown(t, two);
+  const names = await page.locator("#partitions tbody th").allInnerTexts();
+  const numbers = [0, 1, 2, 3, 4];
+  assert.deepEqual(names, [...numbers.map((n) => `lineage-input-${n}`), ...numbers.map((n) => `orders-${n}`)]);
+  await says(page.locator("#partitions-summary"), /furthest partition lineage-input-4 with/);
+});
+
 test("a thousand partitions are a grid, told one by one with the pointer and the keyboard", async (t) => {
   const { page } = await shown(t, manyPartitions);
   const squares = page.locator("#partitions .heat .square");
