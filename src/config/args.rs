@@ -15,7 +15,7 @@ use crate::sink::parquet::Compression;
 use crate::transform::framing::AvroFormat;
 pub use kafka::BrokerArgs;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
-pub use s3::S3Args;
+pub use s3::{CredentialArgs, S3Args, Sse};
 
 #[derive(Debug, Parser)]
 #[command(name = "lineage", version, about, long_about = None)]

@@ -38,6 +38,7 @@ mod order;
 mod partitions;
 mod reader;
 mod refusals;
+mod s3;
 mod schemas;
 mod stopping;
 mod store_faults;

@@ -1,6 +1,7 @@
 //! What the tests stand on: servers, topics with known records, archives, the process under test.
 
 pub mod archive;
+pub mod giver;
 pub mod in_process;
 pub mod kafka;
 pub mod kafka_proxy;
@@ -10,6 +11,7 @@ pub mod read_back;
 pub mod records;
 pub mod s3;
 pub mod sender;
+pub mod tls;
 
 use std::io::Write;
 use std::path::PathBuf;
