@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Real servers for the tests and for trying things out, without containers: a Kafka broker (KRaft, one
-# node), a MinIO, its client mc, and a Python with DuckDB and PyArrow as readers of Parquet that are not ours.
-# A schema registry (Apicurio) is installed too, and started by the tests that need it.
+# node), a MinIO, its client mc, versitygw as a second S3 server, and a Python with DuckDB and PyArrow as readers
+# of Parquet that are not ours. A schema registry (Apicurio) is installed too, and started by the tests that need
+# it.
 #
 #   scripts/servers.sh install      download and build them once, into a cache outside the checkout
-#   scripts/servers.sh start DIR    start both on free ports, with data, logs and pids under DIR
+#   scripts/servers.sh start DIR    start them on free ports, with data, logs and pids under DIR
 #   scripts/servers.sh env DIR      print their addresses; use as: eval "$(scripts/servers.sh env DIR)"
 #   scripts/servers.sh stop DIR     stop them (the data stays in DIR)
 #   scripts/servers.sh homes        print the folders that they are installed in, likewise
@@ -15,13 +16,14 @@
 set -euo pipefail
 
 # The Kafka version stands in servers/kafka-pom.xml, what its jars must be in servers/kafka-libs.sha256,
-# the Python wheels in servers/requirements.txt. Go checks these two against its checksum database.
+# the Python wheels in servers/requirements.txt. Go checks these against its checksum database.
 readonly MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
 readonly MC_VERSION=v0.0.0-20250313080218-cf909e1063a9
 # In memory, with Confluent's API below apis/ccompat/v7. Newer ones need Java 21.
 readonly REGISTRY_VERSION=3.0.9
 readonly REGISTRY_SHA256=2b28181501a20cbf6efcd77f9b7153908fc01f3d3a7c32024c0bd9e1b04c8a43
 readonly MAVEN_GET=org.apache.maven.plugins:maven-dependency-plugin:2.8:get
+readonly VERSITYGW_VERSION=v1.8.0
 readonly MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
 
 readonly JAVA_MIN=17
@@ -33,6 +35,8 @@ readonly START_TIMEOUT=60
 readonly STOP_TIMEOUT=10
 readonly S3_USER=minioadmin
 readonly S3_PASSWORD=minioadmin
+# MinIO's own key management, for the tests of encryption: nothing else is encrypted by it.
+readonly S3_KMS_KEY=lineage-key:bGluZWFnZS10ZXN0cy1lbmNyeXB0LXdpdGgtdGhpcyE=
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly HERE
@@ -47,6 +51,7 @@ readonly KAFKA_HOME PYTHON_HOME
 readonly MINIO_HOME=$CACHE/minio-$MINIO_VERSION
 readonly MC_HOME=$CACHE/mc-$MC_VERSION
 readonly REGISTRY_HOME=$CACHE/apicurio-registry-$REGISTRY_VERSION
+readonly VERSITYGW_HOME=$CACHE/versitygw-$VERSITYGW_VERSION
 
 # ---------------------------------------------------------------- install
 
@@ -73,7 +78,7 @@ check_tools() {
     if [[ ! -d $KAFKA_HOME || ! -d $REGISTRY_HOME ]]; then
         command -v mvn >/dev/null || missing+=("Maven: apt-get install maven")
     fi
-    if [[ ! -d $MINIO_HOME || ! -d $MC_HOME ]]; then
+    if [[ ! -d $MINIO_HOME || ! -d $MC_HOME || ! -d $VERSITYGW_HOME ]]; then
         has_go || missing+=("Go $GO_MIN or newer: apt-get install golang (on Debian 12: -t bookworm-backports)")
     fi
     if [[ ! -d $PYTHON_HOME ]]; then
@@ -103,6 +108,7 @@ go_install() {
 }
 make_minio() { go_install "$1" "github.com/minio/minio@$MINIO_VERSION"; }
 make_mc() { go_install "$1" "github.com/minio/mc@$MC_VERSION"; }
+make_versitygw() { go_install "$1" "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION"; }
 
 # Only bin/python of it is used: the other programs in bin carry the name of the staging folder.
 make_python() {
@@ -126,14 +132,16 @@ make_registry() {
 install() {
     check_tools
     begin_install
-    if [[ ! -d $KAFKA_HOME || ! -d $MINIO_HOME || ! -d $MC_HOME || ! -d $PYTHON_HOME || ! -d $REGISTRY_HOME ]]; then
-        say "installing into $CACHE: some six minutes on two cores, the first time only"
+    if [[ ! -d $KAFKA_HOME || ! -d $MINIO_HOME || ! -d $MC_HOME || ! -d $VERSITYGW_HOME || ! -d $PYTHON_HOME ||
+        ! -d $REGISTRY_HOME ]]; then
+        say "installing into $CACHE: some eight minutes on two cores, the first time only"
     fi
     install_component Kafka "$KAFKA_HOME" make_kafka
     install_component "Python with DuckDB and PyArrow" "$PYTHON_HOME" make_python
     install_component "Apicurio Registry" "$REGISTRY_HOME" make_registry
     install_component mc "$MC_HOME" make_mc
     install_component MinIO "$MINIO_HOME" make_minio
+    install_component versitygw "$VERSITYGW_HOME" make_versitygw
 }
 
 # ---------------------------------------------------------------- start
@@ -192,11 +200,26 @@ start_minio() {
     S3_ADDRESS=127.0.0.1:$port
     mkdir -p "$dir/minio-data"
     launch minio "$dir" env "MINIO_ROOT_USER=$S3_USER" "MINIO_ROOT_PASSWORD=$S3_PASSWORD" MINIO_UPDATE=off \
-        "$MINIO_HOME/minio" server --address "$S3_ADDRESS" --console-address "127.0.0.1:$console_port" "$dir/minio-data"
+        "MINIO_KMS_SECRET_KEY=$S3_KMS_KEY" "$MINIO_HOME/minio" server --address "$S3_ADDRESS" --console-address "127.0.0.1:$console_port" "$dir/minio-data"
 }
 
 minio_answers() {
     MC_HOST_started=http://$S3_USER:$S3_PASSWORD@$S3_ADDRESS \
+        "$MC_HOME/mc" --config-dir "$1/mc" ls started >/dev/null 2>&1
+}
+
+# Keeps what it knows of an object beside the files: not every file system has attributes of its own.
+start_versitygw() {
+    local dir=$1
+    VERSITYGW_ADDRESS=127.0.0.1:$(free_port)
+    mkdir -p "$dir/versitygw-data" "$dir/versitygw-meta"
+    launch versitygw "$dir" env "ROOT_ACCESS_KEY=$S3_USER" "ROOT_SECRET_KEY=$S3_PASSWORD" \
+        "$VERSITYGW_HOME/versitygw" --port "$VERSITYGW_ADDRESS" --quiet \
+        posix --sidecar "$dir/versitygw-meta" "$dir/versitygw-data"
+}
+
+versitygw_answers() {
+    MC_HOST_started=http://$S3_USER:$S3_PASSWORD@$VERSITYGW_ADDRESS \
         "$MC_HOME/mc" --config-dir "$1/mc" ls started >/dev/null 2>&1
 }
 
@@ -207,10 +230,12 @@ write_env() {
         printf 'export LINEAGE_TEST_S3=%q\n' "${LINEAGE_TEST_S3:-http://$S3_ADDRESS}"
         printf 'export LINEAGE_TEST_S3_ACCESS_KEY=%q\n' "${LINEAGE_TEST_S3_ACCESS_KEY:-$S3_USER}"
         printf 'export LINEAGE_TEST_S3_SECRET_KEY=%q\n' "${LINEAGE_TEST_S3_SECRET_KEY:-$S3_PASSWORD}"
+        printf 'export LINEAGE_TEST_VERSITYGW=%q\n' "http://$VERSITYGW_ADDRESS"
         printf 'export LINEAGE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"
         printf 'export LINEAGE_TEST_KAFKA_LIBS=%q\n' "$KAFKA_HOME"
         printf 'export LINEAGE_TEST_REGISTRY_JAR=%q\n' "$REGISTRY_HOME/apicurio-registry-app-$REGISTRY_VERSION-runner.jar"
         printf 'export LINEAGE_TEST_MC=%q\n' "$MC_HOME/mc"
+        printf 'export LINEAGE_TEST_MINIO=%q\n' "$MINIO_HOME/minio"
         # For tests that kill and pause the servers.
         printf 'export LINEAGE_TEST_SERVERS=%q\n' "$dir"
     } >"$dir/env.new"
@@ -219,19 +244,22 @@ write_env() {
 
 KAFKA_ADDRESS=
 S3_ADDRESS=
+VERSITYGW_ADDRESS=
 start() {
     local dir
-    check_installed "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME" "$PYTHON_HOME" "$REGISTRY_HOME"
+    check_installed "$KAFKA_HOME" "$MINIO_HOME" "$MC_HOME" "$VERSITYGW_HOME" "$PYTHON_HOME" "$REGISTRY_HOME"
     has_java || fail "no Java of version $JAVA_MIN or newer; run '$0 install' to see how to get it"
     mkdir -p "$1"
     dir=$(cd "$1" && pwd)
-    refuse_if_running "$dir" kafka minio
+    refuse_if_running "$dir" kafka minio versitygw
     [[ ! -e $dir/kafka-data ]] || fail "$dir holds the data of an earlier start; give an empty folder, or remove it"
 
     begin_start "$dir"
     [[ -n ${LINEAGE_TEST_KAFKA:-} ]] || start_kafka "$dir"
     [[ -n ${LINEAGE_TEST_S3:-} ]] || start_minio "$dir"
+    start_versitygw "$dir"
     [[ -n ${LINEAGE_TEST_S3:-} ]] || wait_until minio "$dir" minio_answers
+    wait_until versitygw "$dir" versitygw_answers
     [[ -n ${LINEAGE_TEST_KAFKA:-} ]] || wait_until kafka "$dir" kafka_answers
     write_env "$dir"
     end_start
@@ -257,6 +285,7 @@ is_ours() {
         # Right after the start it may be setsid, nohup or env still, with the whole command behind them.
         kafka) [[ $command == *kafka.Kafka*" $dir/server.properties"* ]] ;;
         minio) [[ $command == *"/minio server "*" $dir/minio-data"* ]] ;;
+        versitygw) [[ $command == *"/versitygw --port "*" $dir/versitygw-data"* ]] ;;
     esac
 }
 
@@ -268,8 +297,10 @@ stop() {
     dir=$(cd "$1" && pwd)
     ask_to_stop kafka "$dir"
     ask_to_stop minio "$dir"
+    ask_to_stop versitygw "$dir"
     wait_for_stop kafka "$dir"
     wait_for_stop minio "$dir"
+    wait_for_stop versitygw "$dir"
     rm -f "$dir/env"
 }
 

@@ -208,13 +208,7 @@ fn settings(
         },
         savepoints: folder.location("savepoints"),
         from_savepoint: None,
-        s3: S3Access {
-            endpoint: None,
-            region: String::new(),
-            access_key_id: None,
-            secret_access_key: None,
-            session_token: None,
-        },
+        s3: S3Access::default(),
         rhythm: Rhythm {
             interval: CHECKPOINT_INTERVAL,
             min_pause: Duration::ZERO,

@@ -26,7 +26,7 @@ pub use markers::MarkerArgs;
 pub use parquet::ParquetArgs;
 pub use registry::RegistryArgs;
 pub use rest::{RemoteArgs, RemoteCommand, RestArgs};
-pub use s3::S3Args;
+pub use s3::{CredentialArgs, S3Args, Sse};
 
 #[derive(Debug, Parser)]
 #[command(name = "lineage", version, about, long_about = None)]

@@ -37,6 +37,7 @@ pub use kafka::kafka;
 use parquet::{check_bloom_columns, parquet};
 pub use paths::Paths;
 pub use schema::ReaderSchema;
+pub use s3::S3SettingsError;
 use schema::schema;
 
 const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
@@ -163,14 +164,12 @@ pub enum SettingsError {
     KafkaColumn(&'static str),
     #[error("{0} is empty")]
     Empty(&'static str),
-    #[error("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both, or neither")]
-    HalfCredentials,
+    #[error(transparent)]
+    S3(#[from] S3SettingsError),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
     Rest(#[from] RestSettingsError),
-    #[error("AWS_ENDPOINT_URL: '{0}' is not a URL such as http://minio:9000")]
-    Endpoint(String),
 }
 
 impl TryFrom<RunArgs> for Settings {
@@ -400,7 +399,7 @@ mod tests {
             "--aws-access-key-id=geheim-1",
             "--aws-secret-access-key=geheim-2",
             "--aws-session-token=geheim-3",
-            "--aws-endpoint-url=http://geheim-4:geheim-5@minio:9000",
+            "--aws-endpoint-url=http://minio:9000",
             "--kafka-property=sasl.password=geheim-6",
             "--kafka-property=ssl.key.pem=geheim-7",
             "--kafka-property=sasl.jaas.config=geheim-8",
@@ -441,6 +440,33 @@ mod tests {
         let settings = shown(&["--avro-schema=avro/input_event.avsc"]);
         assert_eq!(settings["AVRO_SCHEMA"], "com.lineage.InputEvent");
         assert_eq!(settings["AVRO_FORMAT"], "confluent");
+    }
+
+    #[test]
+    fn a_user_in_a_url_and_keys_that_no_header_can_hold_are_refused_and_not_shown() {
+        for (flags, named) in [
+            (
+                ["--aws-endpoint-url", "http://geheim:geheim@minio:9000"],
+                "AWS_ENDPOINT_URL",
+            ),
+            (
+                ["--aws-endpoint-url", "geheim@minio:9000"],
+                "AWS_ENDPOINT_URL",
+            ),
+            (
+                ["--aws-endpoint-url-sts", "http://x/?token=geheim"],
+                "AWS_ENDPOINT_URL_STS",
+            ),
+            (["--aws-access-key-id", "ge heim"], "AWS_ACCESS_KEY_ID"),
+            (
+                ["--aws-secret-access-key", "geheim\nx"],
+                "AWS_SECRET_ACCESS_KEY",
+            ),
+        ] {
+            let text = refusal(&flags);
+            assert!(text.contains(named), "{flags:?}: {text}");
+            assert!(!text.contains("heim"), "{text}");
+        }
     }
 
     #[test]
@@ -506,6 +532,16 @@ mod tests {
                 vec!["--rest-token", "a", "--rest-token-file", "/b"],
                 "REST_TOKEN_FILE",
             ),
+            (vec!["--aws-ca-bundle", "/does/not/exist"], "AWS_CA_BUNDLE"),
+            (vec!["--s3-sse", "des"], "--s3-sse"),
+            (vec!["--s3-sse-kms-key-id", "k"], "S3_SSE_KMS_KEY_ID"),
+            (vec!["--aws-region", "eu\n1"], "AWS_REGION"),
+            (vec!["--aws-session-token", "t"], "AWS_ACCESS_KEY_ID"),
+            (
+                vec!["--aws-secret-access-key-file", "/does/not/exist"],
+                "AWS_SECRET_ACCESS_KEY_FILE",
+            ),
+            (vec!["--aws-web-identity-token-file", "/t"], "AWS_ROLE_ARN"),
             (vec!["--unknown"], "--unknown"),
             (vec!["--avro-format", "confluent"], "SCHEMA_REGISTRY_URL"),
             (

@@ -102,6 +102,8 @@ impl Settings {
                 s3.endpoint.as_deref().map(without_user).unwrap_or_default(),
             ),
             ("AWS_REGION", s3.region.clone()),
+            ("S3_SSE", s3.encryption.name().to_owned()),
+            ("S3_CHECKSUM", format!("{:?}", s3.checksums).to_lowercase()),
         ];
         let set = all.into_iter().filter(|(_, value)| !value.is_empty());
         set.map(|(name, value)| (name.to_owned(), value)).collect()

@@ -15,10 +15,7 @@ use crate::transform::framing::SchemaId;
 
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    #[error(
-        "{setting}={location} cannot be used: {source}. Check that the S3 bucket or folder exists, \
-         AWS_ENDPOINT_URL, AWS_REGION and the credentials, and the right to list and write there"
-    )]
+    #[error("{setting}={location} cannot be used: {source}")]
     Path {
         setting: &'static str,
         location: Location,

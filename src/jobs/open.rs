@@ -19,7 +19,7 @@ use crate::source::kafka::{Cluster, ClusterError, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::local::LocalStore;
 use crate::store::s3::requests::Requests;
-use crate::store::s3::{S3Access, S3Store};
+use crate::store::s3::{Purpose, S3Access, S3Store};
 use crate::store::{Objects, StoreError, Stores};
 use crate::transform::avro_schema::InputSchema;
 use crate::transform::framing::{AvroFormat, SchemaId};
@@ -38,8 +38,9 @@ pub async fn stores(
     requests: &Arc<Requests>,
 ) -> Result<Stores, JobError> {
     let mut opened = Vec::new();
-    for (setting, location) in settings.paths.named() {
-        let store = open(location, &settings.s3, patience, requests).await;
+    let purposes = [Purpose::Files, Purpose::Files, Purpose::Logs, Purpose::Logs];
+    for ((setting, location), purpose) in settings.paths.named().into_iter().zip(purposes) {
+        let store = open(location, purpose, &settings.s3, patience, requests).await;
         opened.push(store.map_err(|source| JobError::Path {
             setting,
             location: location.clone(),
@@ -81,7 +82,7 @@ pub async fn objects(
         }
         Location::S3 { s3_bucket, prefix } => {
             let store = S3Store::open(access, s3_bucket, prefix, requests)?;
-            store.check().await?;
+            store.check(Purpose::Logs).await?;
             Ok(Arc::new(store))
         }
     }
@@ -103,6 +104,7 @@ pub fn existing(
 
 async fn open(
     location: &Location,
+    purpose: Purpose,
     access: &S3Access,
     patience: &Patience,
     requests: &Arc<Requests>,
@@ -113,7 +115,7 @@ async fn open(
             let store = S3Store::open(access, s3_bucket, prefix, requests)?;
             let mut waiting = Waiting::new(patience, "the store");
             loop {
-                match store.check().await {
+                match store.check(purpose).await {
                     Ok(()) => return Ok(Opened::S3(Arc::new(store))),
                     Err(error @ StoreError::Unavailable { .. }) => {
                         let endpoint = access.endpoint.as_deref().unwrap_or("Amazon's");

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::local::LocalStore;
-use super::s3::{S3Access, S3Store};
+use super::s3::credentials::{Credentials, Keys};
+use super::s3::{Purpose, S3Access, S3Store};
 use super::{Committable, Key, Objects, PART_SIZE, PartFiles, Put, StoreError};
 
 /// A store under its two traits, and a way to look at what a reader sees.
@@ -44,39 +45,54 @@ fn local() -> (Subject, tempfile::TempDir) {
     (subject, folder)
 }
 
-async fn s3() -> Subject {
+/// The server whose address is in this variable; all have the same keys.
+async fn s3(address: &str) -> Subject {
+    s3_store(address).await.0
+}
+
+async fn s3_store(address: &str) -> (Subject, Arc<S3Store>) {
     let var = |name: &str| {
         std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test.sh"))
     };
+    let (id, secret) = (
+        var("LINEAGE_TEST_S3_ACCESS_KEY"),
+        var("LINEAGE_TEST_S3_SECRET_KEY"),
+    );
     let access = S3Access {
-        endpoint: Some(var("LINEAGE_TEST_S3")),
+        endpoint: Some(var(address)),
         region: "us-east-1".into(),
-        access_key_id: Some(var("LINEAGE_TEST_S3_ACCESS_KEY")),
-        secret_access_key: Some(var("LINEAGE_TEST_S3_SECRET_KEY")),
-        session_token: None,
+        credentials: Credentials {
+            keys: Some(Keys {
+                id: id.parse().unwrap(),
+                secret: secret.parse().unwrap(),
+                token: None,
+            }),
+            ..Credentials::default()
+        },
+        ..S3Access::default()
     };
     let s3_bucket = "conformance";
+    let (scheme, host) = access
+        .endpoint
+        .as_deref()
+        .unwrap()
+        .split_once("://")
+        .unwrap();
     let made = std::process::Command::new(var("LINEAGE_TEST_MC"))
         .args(["mb", "--ignore-existing", &format!("test/{s3_bucket}")])
-        .env("MC_HOST_test", mc_host(&access))
+        .env("MC_HOST_test", format!("{scheme}://{id}:{secret}@{host}"))
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     let prefix = format!("a b+c/{}", uuid::Uuid::new_v4().simple());
     let store = Arc::new(S3Store::open(&access, s3_bucket, &prefix, &Arc::default()).unwrap());
-    store.check().await.unwrap();
-    Subject {
+    store.check(Purpose::Files).await.unwrap();
+    store.check(Purpose::Logs).await.unwrap();
+    let subject = Subject {
         objects: store.clone(),
-        files: store,
-    }
-}
-
-fn mc_host(access: &S3Access) -> String {
-    let endpoint = access.endpoint.as_deref().unwrap();
-    let (scheme, host) = endpoint.split_once("://").unwrap();
-    let id = access.access_key_id.as_deref().unwrap();
-    let secret = access.secret_access_key.as_deref().unwrap();
-    format!("{scheme}://{id}:{secret}@{host}")
+        files: store.clone(),
+    };
+    (subject, store)
 }
 
 async fn the_first_put_wins(store: &Subject) {
@@ -255,6 +271,41 @@ async fn a_piece_that_is_put_again_changes_nothing(store: &Subject) {
     assert_eq!(store.read("again.parquet").await.unwrap(), "body");
 }
 
+/// A trial leaves nothing, and what one has left that died amid it is cleared away by a later one.
+async fn what_a_start_tries_is_cleared_away(address: &str) {
+    let (subject, store) = s3_store(address).await;
+    let left = format!("{}left", super::s3::trial::TRIAL);
+    subject
+        .objects
+        .put(&Key::new(&left), "lineage".into())
+        .await
+        .unwrap();
+    let purposes = [Purpose::Files, Purpose::Logs];
+    for purpose in purposes {
+        store.check(purpose).await.unwrap();
+        let names = subject.objects.list("", "").await.unwrap();
+        assert_eq!(
+            names,
+            [left.as_str()],
+            "it may be of one that is at it just now"
+        );
+    }
+    assert_eq!(subject.files.open_uploads().await.unwrap(), []);
+    let later = chrono::Utc::now() + chrono::TimeDelta::hours(2);
+    store.check_at(Purpose::Logs, later).await.unwrap();
+    assert!(subject.objects.list("", "").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_start_tries_is_cleared_away_on_minio() {
+    what_a_start_tries_is_cleared_away("LINEAGE_TEST_S3").await;
+}
+
+#[tokio::test]
+async fn what_a_start_tries_is_cleared_away_on_versitygw() {
+    what_a_start_tries_is_cleared_away("LINEAGE_TEST_VERSITYGW").await;
+}
+
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         mod on_local_files {
@@ -265,10 +316,17 @@ macro_rules! suite {
             })*
         }
 
-        mod on_s3 {
+        mod on_minio {
             $(#[tokio::test]
             async fn $test() {
-                super::$test(&super::s3().await).await;
+                super::$test(&super::s3("LINEAGE_TEST_S3").await).await;
+            })*
+        }
+
+        mod on_versitygw {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&super::s3("LINEAGE_TEST_VERSITYGW").await).await;
             })*
         }
     };

@@ -11,7 +11,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
 use crate::config::location::Location;
 use crate::store::StoreError;
-use crate::store::s3::{self, S3Access};
+use crate::store::s3::S3Access;
 
 #[derive(Clone)]
 pub struct Tree {
@@ -40,7 +40,7 @@ impl Tree {
     pub fn open(location: &Location, access: &S3Access) -> Result<Self, StoreError> {
         let (store, prefix): (Arc<dyn ObjectStore>, _) = match location {
             Location::S3 { s3_bucket, prefix } => {
-                let client = s3::client(access, s3_bucket, prefix, &Arc::default())?;
+                let client = access.client(s3_bucket, prefix, &Arc::default())?;
                 (Arc::new(client), Some(Path::from(prefix.as_str())))
             }
             Location::Folder(path) => {

@@ -41,6 +41,7 @@ mod partitions;
 mod reader;
 mod refusals;
 mod registry;
+mod s3;
 mod schemas;
 mod start_from;
 mod stopping;

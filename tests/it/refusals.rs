@@ -123,29 +123,17 @@ fn an_s3_bucket_that_does_not_exist_and_wrong_credentials_are_refused() {
         &[],
         &settings,
         2,
-        &["OUTPUT_PATH", &nowhere],
+        &["OUTPUT_PATH", &nowhere, "there is no S3 bucket"],
     );
     let settings = [("AWS_SECRET_ACCESS_KEY", "wrong")];
-    refused(
-        &archive,
-        &topic,
-        &[],
-        &settings,
-        2,
-        &["OUTPUT_PATH", "credentials"],
-    );
+    let said = ["OUTPUT_PATH", "check AWS_SECRET_ACCESS_KEY"];
+    refused(&archive, &topic, &[], &settings, 2, &said);
     let settings = [
         ("AWS_ACCESS_KEY_ID", "nobody"),
         ("AWS_SECRET_ACCESS_KEY", "wrong"),
     ];
-    refused(
-        &archive,
-        &topic,
-        &[],
-        &settings,
-        2,
-        &["OUTPUT_PATH", "credentials"],
-    );
+    let said = ["OUTPUT_PATH", "check AWS_ACCESS_KEY_ID"];
+    refused(&archive, &topic, &[], &settings, 2, &said);
 }
 
 #[test]
@@ -159,7 +147,11 @@ fn credentials_that_may_only_read_are_refused_before_anything_is_claimed() {
         &[],
         &user.settings(),
         2,
-        &["OUTPUT_PATH", "AccessDenied"],
+        &[
+            "OUTPUT_PATH",
+            "s3:PutObject is not permitted",
+            "AccessDenied",
+        ],
     );
 }
 

@@ -4,55 +4,42 @@
 //! them before the upload is completed. Requests are retried here for a few seconds only; who calls
 //! retries for as long as it takes, and says so.
 
+pub mod access;
+pub mod credentials;
+pub mod profile;
+mod refusal;
 pub mod requests;
 mod signed;
+pub mod trial;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
-use object_store::client::{ClientOptions, HttpClient, HttpConnector};
+use object_store::aws::AmazonS3;
+use object_store::client::{HttpClient, HttpConnector};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions, RetryConfig,
+    PutOptions,
 };
 
+pub use self::access::{Checksums, Encryption, S3Access};
 use self::requests::{CountingConnector, Requests};
+pub use self::trial::Purpose;
 use super::{Committable, Key, Objects, PartFiles, Proof, Put, StoreError, Upload};
 
 /// Metadata key of a finished file that names the upload it came from.
 const TOKEN: &str = "lineage-upload";
 
-/// Long enough for one part of 5 MiB on a slow line; a server that hangs costs no more.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How to reach S3; the usual `AWS_*` settings.
-#[derive(Clone)]
-pub struct S3Access {
-    pub endpoint: Option<String>,
-    pub region: String,
-    pub access_key_id: Option<String>,
-    pub secret_access_key: Option<String>,
-    pub session_token: Option<String>,
-}
-
-impl std::fmt::Debug for S3Access {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("S3Access")
-            .field("endpoint", &self.endpoint)
-            .field("region", &self.region)
-            .finish_non_exhaustive()
-    }
-}
-
 /// All keys below one prefix of one S3 bucket.
 pub struct S3Store {
     client: AmazonS3,
+    /// Without the headers of encryption, which object_store sends with an abort too, and which S3 takes
+    /// only where something is written.
+    aborting: AmazonS3,
     http: HttpClient,
     region: String,
     /// `http(s)://host[:port]/s3_bucket`
@@ -60,58 +47,9 @@ pub struct S3Store {
     s3_bucket: String,
     /// Without slashes at its ends; may be empty.
     prefix: String,
-}
-
-fn options() -> ClientOptions {
-    ClientOptions::new()
-        .with_allow_http(true)
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_connect_timeout(Duration::from_secs(5))
-}
-
-fn not_configured(s3_bucket: &str, prefix: &str, error: object_store::Error) -> StoreError {
-    StoreError::Denied {
-        action: "configuring",
-        url: format!("s3://{s3_bucket}/{prefix}"),
-        source: error.into(),
-    }
-}
-
-/// A client of one S3 bucket; `prefix` is for its errors only.
-pub fn client(
-    access: &S3Access,
-    s3_bucket: &str,
-    prefix: &str,
-    requests: &Arc<Requests>,
-) -> Result<AmazonS3, StoreError> {
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(s3_bucket)
-        .with_region(&access.region)
-        .with_client_options(options())
-        .with_http_connector(CountingConnector(requests.clone()))
-        // The checksum of the body is in a header, and the headers are signed: a body that changes on
-        // its way is refused, at a tenth of what a SHA-256 of it costs.
-        .with_unsigned_payload(true)
-        .with_checksum_algorithm(Checksum::CRC64NVME)
-        .with_retry(RetryConfig {
-            max_retries: 2,
-            retry_timeout: Duration::from_secs(5),
-            ..RetryConfig::default()
-        });
-    if let Some(endpoint) = &access.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    if let (Some(id), Some(secret)) = (&access.access_key_id, &access.secret_access_key) {
-        builder = builder
-            .with_access_key_id(id)
-            .with_secret_access_key(secret);
-    }
-    if let Some(token) = &access.session_token {
-        builder = builder.with_token(token);
-    }
-    builder
-        .build()
-        .map_err(|e| not_configured(s3_bucket, prefix, e))
+    encryption: Encryption,
+    /// What a start tries with.
+    trial: Key,
 }
 
 impl S3Store {
@@ -122,19 +60,20 @@ impl S3Store {
         prefix: &str,
         requests: &Arc<Requests>,
     ) -> Result<Self, StoreError> {
-        let bucket_url = match &access.endpoint {
-            Some(endpoint) => format!("{}/{s3_bucket}", endpoint.trim_end_matches('/')),
-            None => format!("https://s3.{}.amazonaws.com/{s3_bucket}", access.region),
-        };
+        let failed = |e| access::not_configured(s3_bucket, prefix, e);
+        let plain = Encryption::AsTheBucketSays;
         Ok(Self {
-            client: client(access, s3_bucket, prefix, requests)?,
+            client: access.client(s3_bucket, prefix, requests)?,
+            aborting: access.build(&plain, s3_bucket, requests).map_err(failed)?,
             http: CountingConnector(requests.clone())
-                .connect(&options())
-                .map_err(|e| not_configured(s3_bucket, prefix, e))?,
+                .connect(&access.options())
+                .map_err(failed)?,
             region: access.region.clone(),
-            bucket_url,
+            bucket_url: access.bucket_url(s3_bucket),
             s3_bucket: s3_bucket.to_owned(),
             prefix: prefix.trim_matches('/').to_owned(),
+            encryption: access.encryption.clone(),
+            trial: Key::new(format!("{}{}", trial::TRIAL, uuid::Uuid::new_v4().simple())),
         })
     }
 
@@ -155,29 +94,39 @@ impl S3Store {
     }
 
     fn error(&self, action: &'static str, key: &str, error: object_store::Error) -> StoreError {
-        use object_store::Error;
         let url = self.url_of(key);
-        match error {
-            Error::NotFound { source, .. } => {
-                let text = source.to_string();
-                if text.contains("NoSuchUpload") {
-                    StoreError::UploadGone { url }
-                } else if text.contains("NoSuchBucket") || action != READING {
-                    StoreError::Denied {
-                        action,
-                        url,
-                        source,
-                    }
-                } else {
-                    StoreError::NotFound { url }
-                }
+        if let object_store::Error::NotFound { source, .. } = &error {
+            let text = source.to_string();
+            if text.contains("NoSuchUpload") {
+                return StoreError::UploadGone { url };
             }
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreError::Denied {
+            if action == READING && !text.contains("NoSuchBucket") {
+                return StoreError::NotFound { url };
+            }
+        }
+        self.failure(action, key, error.into())
+    }
+
+    /// Refused, or not answered.
+    fn failure(
+        &self,
+        action: &'static str,
+        key: &str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    ) -> StoreError {
+        let url = self.url_of(key);
+        let request = refusal::Request {
+            action,
+            s3_bucket: &self.s3_bucket,
+            encryption: &self.encryption,
+        };
+        match request.refusal(&*source) {
+            Some(why) => StoreError::Denied {
                 action,
                 url,
-                source: error.into(),
+                source: why.into(),
             },
-            other => StoreError::unavailable(action, url, other),
+            None => StoreError::unavailable(action, url, source),
         }
     }
 
@@ -227,6 +176,10 @@ fn parts_are_lost(error: &object_store::Error) -> bool {
 
 /// The one action for which 'not found' speaks of the object.
 const READING: &str = "reading";
+const LISTING: &str = "listing";
+const LISTING_UPLOADS: &str = "listing the open uploads of";
+const ABORTING: &str = "aborting the upload of";
+const DELETING: &str = "deleting";
 
 #[async_trait]
 impl Objects for S3Store {
@@ -259,11 +212,11 @@ impl Objects for S3Store {
     }
 
     async fn list(&self, folder: &str, beginning: &str) -> Result<Vec<String>, StoreError> {
-        let folder = match folder {
-            "" => self.full(""),
-            folder => self.full(&format!("{folder}/")),
+        let beginning = match folder {
+            "" => beginning.to_owned(),
+            folder => format!("{folder}/{beginning}"),
         };
-        let prefix = format!("{folder}{beginning}");
+        let prefix = self.full(&beginning);
         let mut names = Vec::new();
         let mut page_token = None;
         loop {
@@ -273,7 +226,7 @@ impl Objects for S3Store {
                 ..PaginatedListOptions::default()
             };
             let page = self.client.list_paginated(Some(&prefix), options).await;
-            let page = page.map_err(|e| self.error("listing", &prefix, e))?;
+            let page = page.map_err(|e| self.error(LISTING, &beginning, e))?;
             let folders = page.result.common_prefixes.iter();
             let objects = page.result.objects.iter().map(|o| &o.location);
             for path in folders.chain(objects) {
@@ -289,7 +242,7 @@ impl Objects for S3Store {
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         match self.client.delete(&self.path(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(self.error("deleting", &key.0, e)),
+            Err(e) => Err(self.error(DELETING, &key.0, e)),
         }
     }
 }
@@ -388,7 +341,8 @@ impl PartFiles for S3Store {
         let mut found = Vec::new();
         let mut after = None;
         loop {
-            let page = self.list_uploads(after.as_ref()).await?;
+            // Of the whole S3 bucket: by a beginning MinIO finds none, and orphans would stay for ever.
+            let page = self.list_uploads(None, after.as_ref()).await?;
             for upload in page.uploads {
                 if let Some(key) = upload.key.strip_prefix(&self.full("")) {
                     found.push(Upload {
@@ -407,9 +361,9 @@ impl PartFiles for S3Store {
 
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
         let path = self.path(&upload.key);
-        match self.client.abort_multipart(&path, &upload.id).await {
+        match self.aborting.abort_multipart(&path, &upload.id).await {
             Ok(()) => Ok(()),
-            Err(e) => match self.error("aborting the upload of", &upload.key.0, e) {
+            Err(e) => match self.error(ABORTING, &upload.key.0, e) {
                 StoreError::UploadGone { .. } => Ok(()),
                 e => Err(e),
             },

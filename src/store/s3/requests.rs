@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
+use object_store::aws::AwsCredentialProvider;
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
     ReqwestConnector,
@@ -69,9 +70,23 @@ pub struct Requests {
     counts: Arc<Counts>,
     /// All paths share its connections and the certificates that it trusts, which take a while to read.
     client: OnceLock<HttpClient>,
+    /// All paths are asked as the same one, who is found once.
+    credentials: OnceLock<AwsCredentialProvider>,
 }
 
 impl Requests {
+    /// Those of the first who asks are those of all.
+    pub(super) fn credentials(
+        &self,
+        make: impl FnOnce() -> object_store::Result<AwsCredentialProvider>,
+    ) -> object_store::Result<AwsCredentialProvider> {
+        if let Some(credentials) = self.credentials.get() {
+            return Ok(credentials.clone());
+        }
+        let credentials = make()?;
+        Ok(self.credentials.get_or_init(|| credentials).clone())
+    }
+
     pub fn by_method(&self) -> BTreeMap<String, MethodCounts> {
         self.counts.lock().clone()
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 
 use futures::TryStreamExt;
+use lineage::store::s3::trial::TRIAL;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -57,6 +58,8 @@ impl Root {
 
 pub struct Archive {
     pub storage: Storage,
+    /// S3: whether its settings leave out the keys.
+    pub without_keys: bool,
     /// S3: prefix of this test. Local: unused.
     prefix: String,
     /// Local: the archive itself. S3: where it is mirrored to.
@@ -67,6 +70,7 @@ impl Archive {
     pub fn new(storage: Storage) -> Self {
         Self {
             storage,
+            without_keys: false,
             prefix: Uuid::new_v4().to_string(),
             folder: Folder::new(),
         }
@@ -87,6 +91,11 @@ impl Archive {
         }
     }
 
+    /// S3: the bucket and the prefix that all its roots are below.
+    pub fn place(&self) -> String {
+        format!("{}/{}", s3_bucket(), self.prefix)
+    }
+
     fn path(&self, root: Root) -> PathBuf {
         self.folder.path().join(root.folder())
     }
@@ -101,8 +110,10 @@ impl Archive {
             .map(|root| (root.setting().to_owned(), self.url(root)))
             .into();
         if self.storage == Storage::S3 {
+            settings.push(("AWS_ENDPOINT_URL".to_owned(), server("LINEAGE_TEST_S3")));
+        }
+        if self.storage == Storage::S3 && !self.without_keys {
             settings.extend([
-                ("AWS_ENDPOINT_URL".to_owned(), server("LINEAGE_TEST_S3")),
                 (
                     "AWS_ACCESS_KEY_ID".to_owned(),
                     server("LINEAGE_TEST_S3_ACCESS_KEY"),
@@ -116,8 +127,22 @@ impl Archive {
         settings
     }
 
-    /// Everything below a root, hidden files too, in order.
+    /// Everything below a root, hidden files too, in order; but for what a start has tried that was killed
+    /// amid it.
     pub fn keys(&self, root: Root) -> Vec<String> {
+        let mut keys = self.all_keys(root);
+        keys.retain(|key| !key.starts_with(TRIAL));
+        keys
+    }
+
+    /// What starts have tried and not removed.
+    pub fn trials(&self, root: Root) -> Vec<String> {
+        let mut keys = self.all_keys(root);
+        keys.retain(|key| key.starts_with(TRIAL));
+        keys
+    }
+
+    fn all_keys(&self, root: Root) -> Vec<String> {
         let mut keys = match self.storage {
             Storage::S3 => {
                 let prefix = self.key(root, "");
@@ -193,7 +218,7 @@ impl Archive {
             let entry: Value = serde_json::from_str(line).unwrap();
             entry["key"].as_str().unwrap().to_owned()
         });
-        let own = keys.filter(|key| key.starts_with(&self.prefix));
+        let own = keys.filter(|key| key.starts_with(&self.prefix) && !key.contains(TRIAL));
         own.filter(|key| {
             !mc(&["ls", "--json", "--incomplete", &format!("{place}/{key}")]).is_empty()
         })
@@ -301,6 +326,12 @@ impl Archive {
 
     pub fn newest_slot(&self) -> Value {
         self.slot(*self.slot_ids().last().expect("a slot"))
+    }
+
+    #[track_caller]
+    pub fn wait_for_first_slot(&self) {
+        let has_one = || (!self.slot_ids().is_empty()).then_some(());
+        wait_for("slot", LONG, has_one);
     }
 
     /// Waits until the newest slot holds all that is in the topic.

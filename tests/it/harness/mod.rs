@@ -1,6 +1,7 @@
 //! What the tests stand on: servers, topics with known records, archives, the process under test.
 
 pub mod archive;
+pub mod giver;
 pub mod in_process;
 pub mod kafka;
 pub mod kafka_proxy;
@@ -11,6 +12,7 @@ pub mod records;
 pub mod registry;
 pub mod s3;
 pub mod sender;
+pub mod tls;
 
 use std::io::Write;
 use std::path::PathBuf;

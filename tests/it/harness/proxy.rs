@@ -30,6 +30,13 @@ impl Request {
         self.method == "PUT" && self.query.contains("partNumber=")
     }
 
+    /// Of what a start tries before it begins.
+    pub fn is_a_trial(&self) -> bool {
+        [&self.path, &self.query]
+            .iter()
+            .any(|text| text.contains(lineage::store::s3::trial::TRIAL))
+    }
+
     pub fn puts_a_slot(&self) -> bool {
         self.method == "PUT" && self.path.ends_with("/_metadata")
     }
@@ -51,6 +58,8 @@ pub enum Fate {
     Hold,
     /// It is not carried out, and answered with this status and S3 error code.
     Refuse(u16, &'static str),
+    /// It is not carried out, and answered as if it had been, with this body.
+    Pretend(&'static str),
     /// It is not carried out, and the connection ends.
     Reset,
     /// It is carried out, and its answer ends in the middle.
@@ -81,8 +90,17 @@ impl Proxy {
         Self::judged_by(|_| Fate::Pass)
     }
 
-    /// Asks `judge` about each request before anything of it reaches the server.
-    pub fn judged_by(judge: impl FnMut(&Request) -> Fate + Send + 'static) -> Self {
+    /// Asks `judge` about each request before anything of it reaches the server, but for those of the
+    /// trial that every start begins with.
+    pub fn judged_by(mut judge: impl FnMut(&Request) -> Fate + Send + 'static) -> Self {
+        Self::asking(move |request| match request.is_a_trial() {
+            true => Fate::Pass,
+            false => judge(request),
+        })
+    }
+
+    /// Asks `judge` about all of them.
+    pub fn asking(judge: impl FnMut(&Request) -> Fate + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -214,6 +232,16 @@ fn serve(client: &TcpStream, shared: &Shared) -> io::Result<()> {
                 write!(
                     client,
                     "HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                )?;
+                continue;
+            }
+            Fate::Pretend(body) => {
+                io::copy(&mut requests.by_ref().take(length), &mut io::sink())?;
+                let mut client = client;
+                write!(
+                    client,
+                    "HTTP/1.1 200 OK\r\nETag: \"0\"\r\nContent-Length: {}\r\n\r\n{body}",
                     body.len()
                 )?;
                 continue;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path as FilePath;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
@@ -22,18 +22,12 @@ pub fn s3_bucket() -> &'static str {
 
 /// Runs MinIO's client, which knows the server as `it`.
 pub fn mc(args: &[&str]) -> String {
-    let endpoint = server("LINEAGE_TEST_S3");
-    let (scheme, host) = endpoint.split_once("://").unwrap();
-    let user = server("LINEAGE_TEST_S3_ACCESS_KEY");
-    let secret = server("LINEAGE_TEST_S3_SECRET_KEY");
-    let config = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join("mc");
-    let output = Command::new(server("LINEAGE_TEST_MC"))
-        .env("MC_HOST_it", format!("{scheme}://{user}:{secret}@{host}"))
-        .arg("--config-dir")
-        .arg(config)
-        .args(args)
-        .output()
-        .unwrap();
+    mc_with(&server("LINEAGE_TEST_S3"), args)
+}
+
+/// Runs it with a second server, which it knows as `other`. All have the same administrator.
+pub fn mc_with(other: &str, args: &[&str]) -> String {
+    let output = mc_tries(other, args);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
@@ -43,10 +37,29 @@ pub fn mc(args: &[&str]) -> String {
     text
 }
 
+pub fn mc_tries(other: &str, args: &[&str]) -> Output {
+    let user = server("LINEAGE_TEST_S3_ACCESS_KEY");
+    let secret = server("LINEAGE_TEST_S3_SECRET_KEY");
+    let host = |url: &str| {
+        let (scheme, host) = url.split_once("://").unwrap();
+        format!("{scheme}://{user}:{secret}@{host}")
+    };
+    let config = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join("mc");
+    Command::new(server("LINEAGE_TEST_MC"))
+        .env("MC_HOST_it", host(&server("LINEAGE_TEST_S3")))
+        .env("MC_HOST_other", host(other))
+        .arg("--config-dir")
+        .arg(config)
+        .arg("--insecure")
+        .args(args)
+        .output()
+        .unwrap()
+}
+
 /// Credentials of S3 beside those of the administrator.
 pub struct User {
-    name: String,
-    secret: String,
+    pub name: String,
+    pub secret: String,
 }
 
 impl User {
@@ -56,6 +69,17 @@ impl User {
         mc(&["admin", "user", "add", "it", &name, &secret]);
         mc(&["admin", "policy", "attach", "it", policy, "--user", &name]);
         Self { name, secret }
+    }
+
+    /// With a policy of its own, in JSON.
+    pub fn with_rights(policy: &str) -> Self {
+        let name = Uuid::new_v4().to_string();
+        let file = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
+        fs::write(&file, policy).unwrap();
+        let path = file.to_str().unwrap();
+        mc(&["admin", "policy", "create", "it", &name, path]);
+        fs::remove_file(&file).unwrap();
+        Self::with_policy(&name)
     }
 
     /// Settings that use them.
@@ -78,17 +102,11 @@ impl User {
 
 /// Credentials that may read everything and write nothing.
 pub fn read_only_user() -> User {
-    let user = User::with_policy("readonly");
     // Of MinIO's own policy, listing is left out.
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
-        "Action":["s3:ListBucket","s3:GetObject"],"Resource":["arn:aws:s3:::*"]}]}"#;
-    let name = &user.name;
-    let file = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
-    fs::write(&file, policy).unwrap();
-    let file = file.to_str().unwrap();
-    mc(&["admin", "policy", "create", "it", name, file]);
-    mc(&["admin", "policy", "attach", "it", name, "--user", name]);
-    user
+    User::with_rights(
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+        "Action":["s3:ListBucket","s3:GetObject"],"Resource":["arn:aws:s3:::*"]}]}"#,
+    )
 }
 
 /// A client of the tests, straight to the server.

@@ -1,0 +1,110 @@
+//! A server that lacks what the protocol needs is found by trying, and refused at the start.
+
+use lineage::store::s3::trial::TRIAL;
+
+use crate::harness::proxy::{Fate, Proxy, Request};
+use crate::harness::{Archive, Lineage, Root, Storage, Topic};
+
+/// A start with a store that treats some requests of the trial like this. It is refused with these words.
+#[track_caller]
+fn refused(said: &str, root: Root, mut judge: impl FnMut(&Request) -> Fate + Send + 'static) {
+    let proxy = Proxy::asking(move |request| match request.is_a_trial() {
+        true => judge(request),
+        false => Fate::Pass,
+    });
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::absent());
+    let url = proxy.url();
+    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
+    lineage.ends_with(2);
+    let log = lineage.log();
+    assert!(log.contains(said) && log.contains(root.setting()), "{log}");
+    for root in Root::ALL {
+        assert_eq!(archive.keys(root), [""; 0], "{root:?}");
+        assert_eq!(archive.trials(root), [""; 0], "{root:?}");
+    }
+}
+
+fn puts_an_object(request: &Request) -> bool {
+    request.method == "PUT" && request.query.is_empty()
+}
+
+#[test]
+fn one_that_takes_a_second_put_of_a_key_does_not_have_put_if_absent() {
+    let mut puts = 0;
+    refused(
+        "does not have put-if-absent",
+        Root::CommitLog,
+        move |request| {
+            puts += usize::from(puts_an_object(request));
+            match puts_an_object(request) && puts > 1 {
+                true => Fate::Pretend(""),
+                false => Fate::Pass,
+            }
+        },
+    );
+}
+
+#[test]
+fn one_that_does_not_know_the_header_says_so_itself() {
+    refused(
+        "does not have what this needs",
+        Root::CommitLog,
+        |request| match puts_an_object(request) {
+            true => Fate::Refuse(501, "NotImplemented"),
+            false => Fate::Pass,
+        },
+    );
+}
+
+#[test]
+fn one_that_does_not_know_the_checksum_is_refused_with_the_setting() {
+    refused(
+        "try S3_CHECKSUM=sha256",
+        Root::Output,
+        |request| match request.puts_a_part() {
+            true => Fate::Refuse(400, "UnsupportedChecksumAlgorithm"),
+            false => Fate::Pass,
+        },
+    );
+}
+
+#[test]
+fn one_that_does_not_list_what_was_put() {
+    const NOTHING: &str = "<ListBucketResult></ListBucketResult>";
+    refused(
+        "does not list what was just put",
+        Root::CommitLog,
+        |request| {
+            let logs = request.query.contains("commit-log");
+            match logs && request.query.contains("list-type") && request.query.contains(TRIAL) {
+                true => Fate::Pretend(NOTHING),
+                false => Fate::Pass,
+            }
+        },
+    );
+}
+
+#[test]
+fn one_that_shows_a_file_too_early() {
+    let mut heads = 0;
+    refused("shows a file before", Root::Output, move |request| {
+        heads += usize::from(request.method == "HEAD");
+        match request.method == "HEAD" && heads == 2 {
+            true => Fate::Pretend(""),
+            false => Fate::Pass,
+        }
+    });
+}
+
+#[test]
+fn one_that_forgets_the_metadata_of_an_upload() {
+    let mut completed = false;
+    refused("does not keep the metadata", Root::Output, move |request| {
+        completed |= request.completes_an_upload();
+        match completed && request.method == "HEAD" {
+            true => Fate::Pretend(""),
+            false => Fate::Pass,
+        }
+    });
+}
