@@ -75,6 +75,8 @@ has_go() {
 check_tools() {
     local missing=()
     has_java || missing+=("a Java runtime of version $JAVA_MIN or newer: apt-get install openjdk-17-jdk-headless")
+    # For the tests of a secured broker: nothing else here gives a key a password.
+    command -v openssl >/dev/null || missing+=("openssl: apt-get install openssl")
     if [[ ! -d $KAFKA_HOME || ! -d $REGISTRY_HOME ]]; then
         command -v mvn >/dev/null || missing+=("Maven: apt-get install maven")
     fi

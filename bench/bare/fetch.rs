@@ -41,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         bootstrap_servers: brokers.clone(),
         group_id: "bare-fetch".into(),
         properties: BTreeMap::new(),
+        security: Default::default(),
         topic_ids: false,
         queue_memory: budget::of_queues(MEMORY) / parallelism as usize,
     };

@@ -39,6 +39,10 @@ pub struct Args {
     #[arg(long, default_value = "0", value_name = "RATIO", value_parser = ratio)]
     malformed: f64,
 
+    /// Anything for librdkafka, such as --kafka-property security.protocol=SSL (repeatable; in the
+    /// variable one a line)
+    #[arg(long, env = "KAFKA_PROPERTIES", value_name = "KEY=VALUE", value_delimiter = '\n', hide_env_values = true, value_parser = property)]
+    kafka_property: Vec<(String, String)>,
     /// Write Confluent's wire format, with this id of avro/input_event.avsc in a schema registry [default:
     /// the datum alone]
     #[arg(long, value_name = "ID")]
@@ -54,8 +58,17 @@ impl From<Args> for Settings {
             count: args.count,
             partitions: args.partitions,
             malformed: args.malformed,
+            properties: args.kafka_property,
             schema_id: args.schema_id,
         }
+    }
+}
+
+fn property(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is wanted")?;
+    match key.trim() {
+        "" => Err("KEY=VALUE is wanted"),
+        key => Ok((key.to_owned(), value.to_owned())),
     }
 }
 
@@ -96,6 +109,7 @@ mod tests {
         assert!(refused(&["--malformed", "NaN"]).contains("from 0 to 1"));
         assert!(refused(&["--partitions", "0"]).contains("--partitions"));
         assert!(refused(&["--count", "many"]).contains("--count"));
+        assert!(refused(&["--kafka-property", "=b"]).contains("--kafka-property"));
     }
 
     #[test]
@@ -107,6 +121,7 @@ mod tests {
             "--count=5",
             "--partitions=3",
             "--malformed=0.25",
+            "--kafka-property=sasl.password=a=b",
             "--schema-id=7",
         ]);
         let expected = Settings {
@@ -116,6 +131,7 @@ mod tests {
             count: Some(5),
             partitions: 3,
             malformed: 0.25,
+            properties: vec![("sasl.password".into(), "a=b".into())],
             schema_id: Some(7),
         };
         assert_eq!(given.unwrap(), expected);

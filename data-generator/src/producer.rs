@@ -63,7 +63,7 @@ fn producer(
         .set("compression.type", "none");
     config
         .create_with_context(Context { counts })
-        .map_err(Error::Client)
+        .map_err(Error::client)
 }
 
 /// Deliveries as they are reported by the polling thread.

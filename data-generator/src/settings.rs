@@ -14,6 +14,8 @@ pub struct Settings {
     pub partitions: i32,
     /// Part of the records that no decoder can read, 0 to 1.
     pub malformed: f64,
+    /// For librdkafka, as they are: how to reach a secured cluster, for example.
+    pub properties: Vec<(String, String)>,
     /// In front of every event, as Confluent's wire format has it; `None` is the datum alone.
     pub schema_id: Option<u32>,
 }
@@ -27,6 +29,7 @@ impl Default for Settings {
             count: None,
             partitions: 10,
             malformed: 0.0,
+            properties: Vec::new(),
             schema_id: None,
         }
     }
@@ -66,7 +69,7 @@ pub enum Error {
         cure: &'static str,
     },
     #[error("librdkafka refused its configuration: {0}")]
-    Client(#[source] rdkafka::error::KafkaError),
+    Client(String),
     #[error("topic {topic} (KAFKA_TOPIC) on {bootstrap_servers}: {reason}")]
     Topic {
         topic: String,
@@ -85,6 +88,18 @@ pub enum Error {
         /// The first failure, as librdkafka words it, or that the time for flushing was over.
         reason: String,
     },
+}
+
+impl Error {
+    /// Without the value of the property that is refused: it may be a secret.
+    pub(crate) fn client(error: rdkafka::error::KafkaError) -> Self {
+        Self::Client(match error {
+            rdkafka::error::KafkaError::ClientConfig(_, _, key, _) => {
+                format!("{key} is no property, or cannot have this value")
+            }
+            error => error.to_string(),
+        })
+    }
 }
 
 impl From<apache_avro::Error> for Error {

@@ -31,6 +31,9 @@ pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         // The default of 10 s would let a broker that starts late be found late.
         .set("reconnect.backoff.max.ms", "1000");
+    for (key, value) in &settings.properties {
+        config.set(key, value);
+    }
     config
 }
 
@@ -41,7 +44,7 @@ pub(crate) fn ready(
     stop: &AtomicBool,
     progress: &Progress,
 ) -> Result<Option<i32>, Error> {
-    let admin: Admin = client_config(settings).create().map_err(Error::Client)?;
+    let admin: Admin = client_config(settings).create().map_err(Error::client)?;
     let mut created = false;
     let mut waiting = Waiting {
         next_note: Instant::now() + BETWEEN_NOTES,

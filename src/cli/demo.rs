@@ -194,6 +194,7 @@ fn settings(
             bootstrap_servers: bootstrap_servers.to_owned(),
             group_id: "lineage-demo".into(),
             properties: Default::default(),
+            security: Default::default(),
             topic_ids: false,
             queue_memory: 8 << 20,
         },

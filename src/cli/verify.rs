@@ -34,7 +34,10 @@ const QUEUE_MEMORY: usize = 24 << 20;
 /// If it could not look.
 pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
     let Archive { paths, s3 } = Archive::try_from(args.archive)?;
-    let kafka = settings::kafka(args.brokers, "lineage-verify".to_owned(), QUEUE_MEMORY)?;
+    // Who does not ask Kafka needs no credentials of it.
+    let kafka = args
+        .check_kafka
+        .then(|| settings::kafka(args.brokers, "lineage-verify".to_owned(), QUEUE_MEMORY));
     let verify = Verify {
         paths,
         s3,
@@ -43,7 +46,7 @@ pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
             from: args.from,
             to: args.to,
         },
-        kafka: args.check_kafka.then_some(kafka),
+        kafka: kafka.transpose()?,
     };
     // Drawn at a terminal only.
     let bar = ProgressBar::new(0);

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod kafka;
+mod kafka_security;
 mod markers;
 mod parquet;
 mod registry;
@@ -22,6 +23,7 @@ use crate::transform::framing::AvroFormat;
 use crate::transform::kafka_columns::KafkaColumn;
 pub use buckets::BucketArgs;
 pub use kafka::BrokerArgs;
+pub use kafka_security::KafkaSecurityArgs;
 pub use markers::MarkerArgs;
 pub use parquet::ParquetArgs;
 pub use registry::RegistryArgs;

@@ -2,6 +2,7 @@
 //! written.
 
 mod kafka;
+mod kafka_security;
 mod parquet;
 mod paths;
 mod registry;
@@ -34,10 +35,11 @@ use crate::transform::framing::AvroFormat;
 use crate::transform::kafka_columns::KafkaColumn;
 
 pub use kafka::kafka;
+use kafka_security::SecurityError;
 use parquet::{check_bloom_columns, parquet};
 pub use paths::Paths;
-pub use schema::ReaderSchema;
 pub use s3::S3SettingsError;
+pub use schema::ReaderSchema;
 use schema::schema;
 
 const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
@@ -168,6 +170,8 @@ pub enum SettingsError {
     S3(#[from] S3SettingsError),
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error(transparent)]
+    KafkaSecurity(#[from] SecurityError),
     #[error(transparent)]
     Rest(#[from] RestSettingsError),
 }
@@ -318,7 +322,7 @@ mod tests {
 
     use super::*;
     use crate::config::args::{Cli, Command};
-    use crate::source::kafka::OWNED_PROPERTIES;
+    use crate::source::kafka::owned_properties;
 
     fn resolve(flags: &[&str]) -> Result<Settings, String> {
         let args = ["lineage", "run"].iter().chain(flags);
@@ -382,7 +386,7 @@ mod tests {
 
     #[test]
     fn what_the_protocol_owns_cannot_be_set_and_the_reason_is_given() {
-        for (key, _) in OWNED_PROPERTIES {
+        for (key, _) in owned_properties() {
             let text = refusal(&["--kafka-property", &format!("{key}=x")]);
             assert!(
                 text.contains(key) && text.contains("not yours to set"),
@@ -400,7 +404,7 @@ mod tests {
             "--aws-secret-access-key=geheim-2",
             "--aws-session-token=geheim-3",
             "--aws-endpoint-url=http://minio:9000",
-            "--kafka-property=sasl.password=geheim-6",
+            "--kafka-property=ssl.keystore.password=geheim-6",
             "--kafka-property=ssl.key.pem=geheim-7",
             "--kafka-property=sasl.jaas.config=geheim-8",
             "--kafka-property=fetch.wait.max.ms=50",

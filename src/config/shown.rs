@@ -1,6 +1,7 @@
 //! Settings as they are shown to people: names and values, without anything secret.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -9,6 +10,8 @@ use super::Settings;
 use super::location::Location;
 use super::settings::ReaderSchema;
 use crate::runtime::watermark::Rule;
+use crate::source::kafka::oauth::Origin;
+use crate::source::kafka::security::{Sasl, Security};
 
 /// In place of a value that may be a secret.
 const HIDDEN: &str = "******";
@@ -46,6 +49,10 @@ impl Settings {
             ("START_FROM", self.start_from.to_string()),
             ("KAFKA_GROUP_ID", self.kafka.group_id.clone()),
             ("KAFKA_PROPERTIES", properties.join("\n")),
+            (
+                "KAFKA_SECURITY_PROTOCOL",
+                self.kafka.security.protocol.name().to_owned(),
+            ),
             (
                 "PARTITION_DISCOVERY_INTERVAL",
                 time(self.discovery_interval),
@@ -105,7 +112,8 @@ impl Settings {
             ("S3_SSE", s3.encryption.name().to_owned()),
             ("S3_CHECKSUM", format!("{:?}", s3.checksums).to_lowercase()),
         ];
-        let set = all.into_iter().filter(|(_, value)| !value.is_empty());
+        let all = all.into_iter().chain(security(&self.kafka.security));
+        let set = all.filter(|(_, value)| !value.is_empty());
         set.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
@@ -141,6 +149,41 @@ impl Settings {
             .map(|column| format!("{column:?}").to_lowercase());
         columns.collect::<Vec<_>>().join(",")
     }
+}
+
+/// Who one is to the brokers; of secrets not even that they are set.
+fn security(security: &Security) -> Vec<(&'static str, String)> {
+    let file = |path: &PathBuf| path.display().to_string();
+    let mut shown = Vec::new();
+    if let Some(sasl) = &security.sasl {
+        shown.push(("KAFKA_SASL_MECHANISM", sasl.mechanism().name().to_owned()));
+    }
+    match &security.sasl {
+        Some(Sasl::Password { username, .. }) => {
+            shown.push(("KAFKA_SASL_USERNAME", username.clone()));
+        }
+        Some(Sasl::OAuth(tokens)) => match tokens.origin() {
+            Origin::File(path) => shown.push(("KAFKA_OAUTH_TOKEN_FILE", file(path))),
+            Origin::Endpoint(credentials) => {
+                let scope = credentials.scope.clone().unwrap_or_default();
+                shown.push((
+                    "KAFKA_OAUTH_TOKEN_URL",
+                    without_user(credentials.url.as_str()),
+                ));
+                shown.push(("KAFKA_OAUTH_CLIENT_ID", credentials.client_id.clone()));
+                shown.push(("KAFKA_OAUTH_SCOPE", scope));
+            }
+        },
+        None => {}
+    }
+    if let Some(path) = &security.ca_file {
+        shown.push(("KAFKA_SSL_CA_FILE", file(path)));
+    }
+    if let Some(own) = &security.certificate {
+        shown.push(("KAFKA_SSL_CERTIFICATE_FILE", file(&own.certificate_file)));
+        shown.push(("KAFKA_SSL_KEY_FILE", file(&own.key_file)));
+    }
+    shown
 }
 
 /// Whether a property of librdkafka is known to hold no secret: all that has to do with who one is

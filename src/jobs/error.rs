@@ -8,7 +8,7 @@ use crate::config::location::Location;
 use crate::config::settings::SettingsError;
 use crate::recovery::execute::RecoveryError;
 use crate::registry::client::RegistryError;
-use crate::source::kafka::ClusterError;
+use crate::source::kafka::{ClusterError, without_values};
 use crate::store::StoreError;
 use crate::transform::avro_schema::SchemaError;
 use crate::transform::framing::SchemaId;
@@ -22,8 +22,8 @@ pub enum JobError {
         source: StoreError,
     },
 
-    #[error("librdkafka refuses its settings (see --kafka-property): {0}")]
-    KafkaSettings(rdkafka::error::KafkaError),
+    #[error("librdkafka refuses its settings (see KAFKA_SSL_… and --kafka-property): {0}")]
+    KafkaSettings(String),
 
     #[error("SCHEMA_REGISTRY_URL: {0}")]
     Registry(#[from] RegistryError),
@@ -75,6 +75,11 @@ pub enum JobError {
 }
 
 impl JobError {
+    /// A client that could not be made.
+    pub fn kafka_settings(error: rdkafka::error::KafkaError) -> Self {
+        Self::KafkaSettings(without_values(&error))
+    }
+
     pub fn is_fencing(&self) -> bool {
         matches!(
             self,
@@ -95,6 +100,7 @@ impl JobError {
             | Self::Schema(_) => 2,
             _ if self.is_fencing() => 3,
             Self::Recovery(_) => 4,
+            Self::Cluster(error) if error.is_refusal() => 4,
             Self::StopTimeout(_) => 5,
             Self::Cluster(_) | Self::Driver(_) | Self::Thread(_) | Self::Task(_) => 1,
         }

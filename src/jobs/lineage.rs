@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::plumbing::{KafkaOffsets, Known, Threads, discover};
 use super::{JobError, open};
 use crate::checkpoint::coordinator::Coordinator;
-use crate::checkpoint::driver::{Driver, Event, Waiting};
+use crate::checkpoint::driver::{Driver, Event, OffsetCommitter, Waiting};
 use crate::checkpoint::log::CheckpointLog;
 use crate::checkpoint::slot::JobIdentity;
 use crate::commit_log::CommitLog;
@@ -106,7 +106,7 @@ impl<'a> Opened<'a> {
             patience.health.clone(),
             patience.clock.clone(),
         );
-        let cluster = Arc::new(cluster.map_err(JobError::KafkaSettings)?);
+        let cluster = Arc::new(cluster.map_err(JobError::kafka_settings)?);
         let registry = settings
             .registry
             .as_ref()
@@ -211,6 +211,12 @@ impl Run<'_> {
     pub async fn run_to_the_end(mut self) -> Result<End, JobError> {
         let (threads, handles) = self.spawn_subtasks()?;
         let patience = self.env.patience.clone();
+        let offsets = Arc::new(KafkaOffsets::new(self.cluster.clone(), patience.clone()));
+        let (first, next_offsets) = (offsets.clone(), self.started.next_offsets.clone());
+        // They are durable, so this is true; and it says at the start whether the group may be used.
+        self.tasks.spawn(async move {
+            let _ = first.commit(&next_offsets).await;
+        });
         if !self.settings.bounded {
             self.tasks.spawn(discover(
                 self.cluster.clone(),
@@ -243,7 +249,7 @@ impl Run<'_> {
             markers,
             patience,
             subtasks: Arc::new(threads),
-            offsets: Arc::new(KafkaOffsets(self.cluster)),
+            offsets,
             progress: self.env.progress.clone(),
             events: self.receive_events,
             waiting: Waiting::default(),
@@ -347,7 +353,7 @@ impl Run<'_> {
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())
         };
         let source = KafkaReader::new(&self.settings.kafka, health, clock.clone());
-        let mut source = source.map_err(JobError::KafkaSettings)?;
+        let mut source = source.map_err(JobError::kafka_settings)?;
         if self.settings.kafka_columns.contains(&KafkaColumn::Headers) {
             source.keep_headers();
         }

@@ -11,11 +11,12 @@ use super::JobError;
 use crate::config::Settings;
 use crate::config::location::Location;
 use crate::config::settings::ReaderSchema;
+use crate::ids::Split;
 use crate::recovery::decide::Held;
 use crate::recovery::execute::TopicLookup;
 use crate::registry::client::{RegistryClient, RegistryError};
 use crate::runtime::retry::{Patience, with_causes};
-use crate::source::kafka::{Cluster, ClusterError, Topics};
+use crate::source::kafka::{Cluster, ClusterError, Topics, Watermarks};
 use crate::source::start_from::StartFrom;
 use crate::store::local::LocalStore;
 use crate::store::s3::requests::Requests;
@@ -131,12 +132,16 @@ async fn open(
 }
 
 /// The cluster's id, once a broker answers.
+///
+/// # Errors
+/// If the brokers do not let us in, and waiting does not cure that.
 pub async fn cluster_id(cluster: &Arc<Cluster>, patience: &Patience) -> Result<String, JobError> {
     let mut waiting = Waiting::new(patience, "kafka");
     loop {
         let cluster = cluster.clone();
         match tokio::task::spawn_blocking(move || cluster.id()).await? {
             Ok(id) => return Ok(id),
+            Err(error) if error.is_refusal() => return Err(error.into()),
             Err(error) => waiting.say(&with_causes(&error)).await,
         }
     }
@@ -207,7 +212,7 @@ pub struct Lookup<'a> {
 
 #[async_trait]
 impl TopicLookup for Lookup<'_> {
-    async fn look(&self) -> Held {
+    async fn look(&self) -> Result<Held, ClusterError> {
         let mut waiting = Waiting::new(self.patience, "kafka");
         loop {
             let (cluster, topics) = (self.cluster.clone(), self.topics.clone());
@@ -216,8 +221,9 @@ impl TopicLookup for Lookup<'_> {
             let why = match look.await {
                 Ok(Ok(held)) => match absent(self.topics, &held) {
                     Some(why) => why,
-                    None => return held,
+                    None => return Ok(held),
                 },
+                Ok(Err(error)) if error.is_refusal() => return Err(error),
                 Ok(Err(error)) => with_causes(&error),
                 Err(error) => error.to_string(),
             };
@@ -237,12 +243,28 @@ fn look(cluster: &Cluster, topics: &Topics, start_from: &StartFrom) -> Result<He
         Ok((split, marks))
     });
     let splits: BTreeMap<_, _> = with_marks.collect::<Result<_, ClusterError>>()?;
+    try_fetch(cluster, &splits)?;
     let ids = cluster.topic_ids(splits.keys())?;
     Ok(Held {
         ids,
         splits,
         at_time,
     })
+}
+
+/// Reads a record of each topic, to see whether it may be read: that is a right of the topic, and a
+/// partition that has records answers at once.
+fn try_fetch(cluster: &Cluster, splits: &BTreeMap<Split, Watermarks>) -> Result<(), ClusterError> {
+    let mut tried: BTreeMap<&str, (&Split, &Watermarks)> = BTreeMap::new();
+    for (split, held) in splits {
+        let of_topic = tried.entry(&split.topic).or_insert((split, held));
+        if of_topic.1.earliest >= of_topic.1.end {
+            *of_topic = (split, held);
+        }
+    }
+    tried
+        .into_values()
+        .try_for_each(|(split, held)| cluster.try_fetch(split, held.earliest))
 }
 
 /// Says which of the topics are not there, if that is something to wait for.

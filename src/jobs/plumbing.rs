@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::checkpoint::driver::{Event, OffsetCommitter, Subtasks};
 use crate::checkpoint::slot::TopicIds;
@@ -44,25 +44,61 @@ impl Drop for Threads {
 }
 
 /// Commits to the consumer group; a failure is said and costs nothing else.
-pub struct KafkaOffsets(pub Arc<Cluster>);
+pub struct KafkaOffsets {
+    cluster: Arc<Cluster>,
+    patience: Patience,
+    /// One after the other, so that older offsets never come last.
+    turn: Mutex<()>,
+}
 
 /// A broker that is away must not hold up the next checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Concern of the group in the health.
+const GROUP: &str = "kafka group";
+
+impl KafkaOffsets {
+    pub fn new(cluster: Arc<Cluster>, patience: Patience) -> Self {
+        Self {
+            cluster,
+            patience,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// A right that somebody has to give us lasts until then, and is worth a look.
+    fn not_committed(&self, error: &ClusterError) {
+        let now = self.patience.clock.monotonic();
+        let message = with_causes(error);
+        if error.is_about_the_group() {
+            let message = format!(
+                "{message}; the archive is well without them, but lag monitors see nothing. Give the \
+                 principal the permission Read on the group, or set KAFKA_GROUP_ID to one that it \
+                 may use"
+            );
+            self.patience.health.failing(GROUP, now, message);
+        } else {
+            tracing::warn!(
+                error = message,
+                "offsets not committed; lag monitors will show old ones"
+            );
+        }
+    }
+}
+
 #[async_trait]
 impl OffsetCommitter for KafkaOffsets {
     async fn commit(&self, next_offsets: &BTreeMap<Split, NextOffset>) -> bool {
-        let (cluster, offsets) = (self.0.clone(), next_offsets.clone());
+        let _turn = self.turn.lock().await;
+        let (cluster, offsets) = (self.cluster.clone(), next_offsets.clone());
         let commit = tokio::task::spawn_blocking(move || cluster.commit(&offsets));
         match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
-            Ok(Ok(Ok(()))) => return true,
-            Ok(Ok(Err(error))) => {
-                let error = with_causes(&error);
-                tracing::warn!(
-                    error,
-                    "offsets not committed; lag monitors will show old ones"
-                );
+            Ok(Ok(Ok(()))) => {
+                let now = self.patience.clock.monotonic();
+                self.patience.health.well(GROUP, now);
+                return true;
             }
+            Ok(Ok(Err(error))) => self.not_committed(&error),
             Ok(Err(error)) => tracing::warn!(%error, "offsets not committed"),
             Err(_) => tracing::warn!("offsets not committed: kafka does not answer"),
         }

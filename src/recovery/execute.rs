@@ -21,7 +21,7 @@ use crate::recovery::reread;
 use crate::runtime::failure;
 use crate::runtime::retry::{Patience, with_causes};
 use crate::sink::committer::{self, LostFile};
-use crate::source::kafka::{Topics, Watermarks};
+use crate::source::kafka::{ClusterError, Topics, Watermarks};
 use crate::source::reread::Reread;
 use crate::source::start_from::StartFrom;
 use crate::store::{Key, Objects, Root, StoreError, Stores};
@@ -55,13 +55,18 @@ pub enum RecoveryError {
     Disagreement(#[from] Disagreement),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Kafka(#[from] ClusterError),
 }
 
 /// The topics as Kafka has them now.
 #[async_trait]
 pub trait TopicLookup: Send + Sync {
     /// Their ids, all their splits and what is held of them; waits until there are any.
-    async fn look(&self) -> Held;
+    ///
+    /// # Errors
+    /// If one may not be read, which waiting does not cure.
+    async fn look(&self) -> Result<Held, ClusterError>;
 }
 
 /// What recovery looks at and acts on.
@@ -280,7 +285,7 @@ impl Recovery<'_> {
             }
             // After the slot, never before: an instance that is still alive may have read on in
             // between, and its offsets would look like those of a topic that was made again.
-            let held = self.lookup.look().await;
+            let held = self.lookup.look().await?;
             let savepoint = self.savepoint(newest.as_ref()).await?;
             let plan = decide::decide(&Facts {
                 newest: newest.as_ref(),

@@ -32,7 +32,7 @@ use crate::runtime::retry::Patience;
 use crate::runtime::subtask::{Command, Subtask, Watch};
 use crate::sink::upload::Uploader;
 use crate::source::SplitStart;
-use crate::source::kafka::{Topics, Watermarks};
+use crate::source::kafka::{ClusterError, Topics, Watermarks};
 use crate::source::start_from::StartFrom;
 use crate::store::{Root, Stores};
 use crate::transform::avro_schema::InputSchema;
@@ -231,8 +231,8 @@ impl Outside {
 
 #[async_trait]
 impl TopicLookup for Outside {
-    async fn look(&self) -> Held {
-        self.held_now()
+    async fn look(&self) -> Result<Held, ClusterError> {
+        Ok(self.held_now())
     }
 }
 

@@ -11,7 +11,9 @@ use crate::clock::SystemClock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::offset_set::ExactOffsets;
 use crate::runtime::health::Health;
-use crate::source::kafka::{Cluster, KafkaReader, KafkaSettings, Topics, Watermarks};
+use crate::source::kafka::{
+    Cluster, KafkaReader, KafkaSettings, Topics, Watermarks, without_values,
+};
 use crate::source::{RawBatch, SourceReader, SplitStart};
 
 /// A broker that says nothing for so long is taken to be away.
@@ -27,7 +29,7 @@ pub fn look(
 ) -> Result<BTreeMap<Split, InKafka>, String> {
     let (health, clock) = (Arc::new(Health::default()), Arc::new(SystemClock::new()));
     let cluster =
-        Cluster::new(settings, health.clone(), clock.clone()).map_err(|e| e.to_string())?;
+        Cluster::new(settings, health.clone(), clock.clone()).map_err(|e| without_values(&e))?;
     same_cluster(&cluster, newest)?;
     let topics = missing.keys().map(|split| split.topic.to_string());
     let splits = cluster.partitions(&Topics::Named(topics.collect()));
@@ -51,8 +53,12 @@ pub fn look(
     let mut delivered = if asked.is_empty() {
         Missing::new()
     } else {
+        if let Some((split, offset)) = asked.iter().find_map(|(s, o)| Some((s, o.first()?))) {
+            let may = cluster.try_fetch(split, NextOffset(offset.0));
+            may.map_err(|e| e.to_string())?;
+        }
         let reader = KafkaReader::new(settings, health, clock);
-        read(reader.map_err(|e| e.to_string())?, &asked)?
+        read(reader.map_err(|e| without_values(&e))?, &asked)?
     };
     for (split, mut not_delivered) in asked {
         let delivered = delivered.remove(&split).unwrap_or_default();

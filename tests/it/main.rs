@@ -43,6 +43,7 @@ mod refusals;
 mod registry;
 mod s3;
 mod schemas;
+mod security;
 mod start_from;
 mod stopping;
 mod store_faults;

@@ -18,6 +18,7 @@ fn reader(topic: &Topic, until: Option<NextOffset>) -> KafkaReader {
         bootstrap_servers: kafka::servers(),
         group_id: topic.name.clone(),
         properties: BTreeMap::new(),
+        security: Default::default(),
         topic_ids: true,
         queue_memory: 4 << 20,
     };

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::harness::read_back::python;
 use crate::harness::records::{avro_bytes, avro_long};
-use crate::harness::sender::Sender;
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 use crate::refusals::refused;
 
@@ -231,7 +230,7 @@ fn what_parquet_has_no_form_for_is_refused_at_the_start_by_its_field() {
 #[test]
 fn values_that_are_no_avro_and_what_kafka_has_beside_them_are_archived_as_they_are() {
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(1));
-    let sender = Sender::new(&[]);
+    let sender = topic.sender(&[]);
     let sent = |number: usize| 1_700_000_000_000 + number as i64;
     let records: [(Option<&str>, Option<&str>, &[(&str, Option<&str>)]); 3] = [
         (

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::KafkaSecurityArgs;
+
 #[derive(Debug, Args)]
 pub struct BrokerArgs {
     /// Brokers to begin with, HOST:PORT, separated by commas
@@ -12,4 +14,7 @@ pub struct BrokerArgs {
     /// variable one a line)
     #[arg(long, env = "KAFKA_PROPERTIES", value_name = "KEY=VALUE", value_delimiter = '\n', value_parser = super::parse_property)]
     pub kafka_property: Vec<(String, String)>,
+
+    #[command(flatten)]
+    pub security: KafkaSecurityArgs,
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::kafka_security::security;
 use super::{SettingsError, not_empty};
 use crate::config::args::BrokerArgs;
-use crate::source::kafka::{KafkaSettings, OWNED_PROPERTIES};
+use crate::source::kafka::{KafkaSettings, owned_properties};
 
 /// How to reach the brokers, as a member of a group.
 pub fn kafka(
@@ -17,6 +18,7 @@ pub fn kafka(
         bootstrap_servers: args.kafka_bootstrap_servers,
         group_id,
         properties: properties(args.kafka_property)?,
+        security: security(args.security)?,
         queue_memory,
         topic_ids: true,
     })
@@ -25,7 +27,7 @@ pub fn kafka(
 fn properties(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, SettingsError> {
     let mut properties = BTreeMap::new();
     for (key, value) in given {
-        if let Some((_, reason)) = OWNED_PROPERTIES.iter().find(|(owned, _)| *owned == key) {
+        if let Some((_, reason)) = owned_properties().find(|(owned, _)| *owned == key) {
             return Err(SettingsError::OwnedProperty { key, reason });
         }
         if properties.insert(key.clone(), value).is_some() {

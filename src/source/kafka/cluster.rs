@@ -11,6 +11,8 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::context::Context;
 use super::native::{self, KafkaConsumer};
+use super::permission;
+use super::refusal::Refusal;
 use super::{KafkaSettings, Topics};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Split};
@@ -18,6 +20,8 @@ use crate::runtime::health::Health;
 
 /// A broker that does not answer within it is asked again by the caller.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+const FETCH_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
 
 /// A client that has asked in vain for so long is replaced.
 const LONG: Duration = Duration::from_secs(15);
@@ -31,14 +35,46 @@ pub enum ClusterError {
         /// What the client said of its last connection; may be empty.
         why: String,
     },
-    #[error("{split}: Kafka does not say which offsets it holds: {source}")]
-    Watermarks { split: Split, source: KafkaError },
+    #[error("Kafka at {servers} does not let lineage in: {refusal}")]
+    Refused { servers: String, refusal: Refusal },
+    #[error(
+        "topic {topic} may not be {verb}: {source}. The principal needs the permissions Describe and \
+         Read on the topic (an ACL of Kafka)"
+    )]
+    Forbidden {
+        topic: String,
+        verb: &'static str,
+        source: KafkaError,
+    },
+    #[error("{split}: Kafka does not say which offsets it holds: {source}{why}")]
+    Watermarks {
+        split: Split,
+        source: KafkaError,
+        /// As above.
+        why: String,
+    },
     #[error("offsets could not be committed to group {group}: {source}")]
     Commit { group: String, source: KafkaError },
 }
 
+impl ClusterError {
+    /// Whether waiting does not cure it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Forbidden { .. })
+    }
+
+    /// Whether the group may not be used.
+    pub fn is_about_the_group(&self) -> bool {
+        matches!(self, Self::Commit { source, .. } if permission::is_about_the_group(source))
+    }
+}
+
 /// Concern of partitions without a leader in the health.
 const LEADERS: &str = "partition leaders";
+
+/// What is asked of a topic.
+const DESCRIBED: &str = "described";
+const READ: &str = "read";
 
 /// What Kafka holds of a split: from the earliest record to behind the last committed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +96,14 @@ impl Cluster {
         health: Arc<Health>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
-        let client = settings.client(Context::new(health, clock))?;
+        let mut settings = settings.clone();
+        // What it fetches is only to see whether it may; an empty partition is not worth waiting for.
+        let (key, wait) = FETCH_WAIT;
+        settings.properties.insert(key.into(), wait.into());
         Ok(Self {
-            client: Mutex::new(client),
+            client: Mutex::new(settings.client(settings.context(health, clock))?),
             in_vain: Mutex::new(None),
-            settings: settings.clone(),
+            settings,
         })
     }
 
@@ -82,6 +121,10 @@ impl Cluster {
         question: impl FnOnce(&KafkaConsumer) -> Result<T, KafkaError>,
     ) -> Result<T, KafkaError> {
         let client = self.client();
+        // Nobody else polls it, and without a token there is no answer.
+        if self.settings.security.tokens().is_some() {
+            serve(&client);
+        }
         let answer = question(&client);
         if answer.as_ref().is_err_and(is_local) {
             self.asked_in_vain(client.client().context());
@@ -109,16 +152,53 @@ impl Cluster {
         }
     }
 
-    fn unreachable(&self, source: KafkaError) -> ClusterError {
+    /// What becomes of a question that failed.
+    fn failed(
+        &self,
+        source: KafkaError,
+        otherwise: impl FnOnce(KafkaError, String) -> ClusterError,
+    ) -> ClusterError {
         let client = self.client();
-        // Serves the events and log lines that say why.
-        while client.poll(Duration::ZERO).is_some() {}
-        let why = client.client().context().last_error();
-        ClusterError::Unreachable {
+        // What it says now says why.
+        serve(&client);
+        let context = client.client().context();
+        if is_local(&source)
+            && let Some(refusal) = context.refusal(&self.settings.security)
+        {
+            let servers = self.settings.bootstrap_servers.clone();
+            return ClusterError::Refused { servers, refusal };
+        }
+        let why = context.last_error();
+        otherwise(
+            source,
+            why.map(|why| format!(" ({why})")).unwrap_or_default(),
+        )
+    }
+
+    fn unreachable(&self, source: KafkaError) -> ClusterError {
+        self.failed(source, |source, why| ClusterError::Unreachable {
             servers: self.settings.bootstrap_servers.clone(),
             source,
-            why: why.map(|why| format!(" ({why})")).unwrap_or_default(),
+            why,
+        })
+    }
+
+    /// What becomes of a question about a topic that failed.
+    fn unreachable_topic(
+        &self,
+        topic: &str,
+        verb: &'static str,
+        source: KafkaError,
+    ) -> ClusterError {
+        if permission::is_refusal(&source) {
+            let topic = topic.to_owned();
+            return ClusterError::Forbidden {
+                topic,
+                verb,
+                source,
+            };
         }
+        self.unreachable(source)
     }
 
     /// Kafka's own ids of the topics of these splits, in whose order the splits are. (A topic that is not
@@ -147,7 +227,7 @@ impl Cluster {
         self.ask(|client| {
             native::topic_id(client, topic, TIMEOUT).map_err(KafkaError::MetadataFetch)
         })
-        .map_err(|e| self.unreachable(e))
+        .map_err(|e| self.unreachable_topic(topic, DESCRIBED, e))
     }
 
     /// The cluster's own id.
@@ -180,7 +260,10 @@ impl Cluster {
                 Some(
                     RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
                 ) => continue,
-                Some(code) => return Err(self.unreachable(KafkaError::MetadataFetch(code))),
+                Some(code) => {
+                    let error = KafkaError::MetadataFetch(code);
+                    return Err(self.unreachable_topic(topic.name(), DESCRIBED, error));
+                }
             }
             for partition in topic.partitions() {
                 let split = Split::new(topic.name(), partition.id());
@@ -244,14 +327,30 @@ impl Cluster {
     pub fn watermarks(&self, split: &Split) -> Result<Watermarks, ClusterError> {
         let result =
             self.ask(|client| client.fetch_watermarks(&split.topic, split.partition, TIMEOUT));
-        let (low, high) = result.map_err(|source| ClusterError::Watermarks {
-            split: split.clone(),
-            source,
+        let (low, high) = result.map_err(|source| {
+            if permission::is_refusal(&source) {
+                return self.unreachable_topic(&split.topic, DESCRIBED, source);
+            }
+            self.failed(source, |source, why| ClusterError::Watermarks {
+                split: split.clone(),
+                source,
+                why,
+            })
         })?;
         Ok(Watermarks {
             earliest: NextOffset(low),
             end: NextOffset(high),
         })
+    }
+
+    /// Whether records of a split may be read, by reading one. To be asked by one at a time.
+    ///
+    /// # Errors
+    /// If they may not. A broker that says nothing to it is no error: reading will meet that.
+    pub fn try_fetch(&self, split: &Split, from: NextOffset) -> Result<(), ClusterError> {
+        let client = self.client();
+        permission::try_fetch(&client, split, from)
+            .map_err(|e| self.unreachable_topic(&split.topic, READ, e))
     }
 
     /// Commits the next offsets to the consumer group. Only lag monitors read them.
@@ -266,10 +365,22 @@ impl Cluster {
                 .map_err(failed)?;
         }
         // Nothing follows of its failure for the client: the group may be in trouble alone.
-        self.client()
-            .commit(&list, CommitMode::Sync)
-            .map_err(failed)
+        let client = self.client();
+        let committed = client.commit(&list, CommitMode::Sync);
+        committed.map_err(|source| {
+            // Without the right to look for the group's coordinator the commit only waits for it.
+            let events = serve(&client);
+            let told = events.into_iter().find(permission::is_about_the_group);
+            failed(told.unwrap_or(source))
+        })
     }
+}
+
+/// Has callbacks called for what has happened, and takes the other events.
+fn serve(client: &KafkaConsumer) -> Vec<KafkaError> {
+    let waiting = 0..native::waiting_events(client).max(1);
+    let events = waiting.filter_map(|_| client.poll(Duration::ZERO));
+    events.filter_map(Result::err).collect()
 }
 
 /// Whether it is the client that says so, and not a broker.

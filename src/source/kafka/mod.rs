@@ -1,12 +1,17 @@
 //! Kafka by librdkafka: one consumer for each subtask, partitions assigned by hand.
 
 mod batch;
+mod blocking;
 mod client;
 pub mod cluster;
 mod context;
 mod liveness;
 mod native;
+pub mod oauth;
+mod permission;
 pub mod reader;
+mod refusal;
+pub mod security;
 pub mod topics;
 
 pub use cluster::{Cluster, ClusterError, Watermarks};
@@ -19,8 +24,11 @@ use std::sync::Arc;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
+use crate::clock::Clock;
+use crate::runtime::health::Health;
 use context::Context;
 use native::KafkaConsumer;
+use security::Security;
 
 /// How to reach Kafka.
 #[derive(Debug, Clone)]
@@ -29,6 +37,7 @@ pub struct KafkaSettings {
     pub group_id: String,
     /// Handed to librdkafka as they are; what the protocol owns has been refused before.
     pub properties: BTreeMap<String, String>,
+    pub security: Security,
     /// Whether the brokers can be asked for the topic's id; librdkafka's mock does not answer.
     pub topic_ids: bool,
     /// Bytes that one consumer's queue may take, fetches under way included.
@@ -46,7 +55,7 @@ const LARGEST_FETCH: usize = 8 << 20;
 const SMALLEST_FETCH: usize = 1_000_000;
 
 /// Properties that exactly-once rests on, and why nobody else may set them.
-pub const OWNED_PROPERTIES: &[(&str, &str)] = &[
+const OWNED_PROPERTIES: &[(&str, &str)] = &[
     (
         "enable.auto.commit",
         "offsets are committed after the files are visible, never before",
@@ -82,7 +91,27 @@ pub const OWNED_PROPERTIES: &[(&str, &str)] = &[
     ("group.id", "it has a setting of its own: KAFKA_GROUP_ID"),
 ];
 
+/// Properties of librdkafka that nobody may set by hand, and why.
+pub fn owned_properties() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    OWNED_PROPERTIES.iter().chain(security::OWNED_PROPERTIES)
+}
+
+/// Why there is no client, without the value of a property: it may be a secret.
+pub fn without_values(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, key, value) if why.contains(value.as_str()) => {
+            format!("{key} has a value that it cannot have")
+        }
+        KafkaError::ClientConfig(_, why, key, _) => format!("{key}: {why}"),
+        error => error.to_string(),
+    }
+}
+
 impl KafkaSettings {
+    fn context(&self, health: Arc<Health>, clock: Arc<dyn Clock>) -> Context {
+        Context::new(health, clock, &self.security)
+    }
+
     fn client(&self, context: Context) -> Result<Arc<KafkaConsumer>, KafkaError> {
         self.client_config()
             .create_with_context(context)
@@ -110,6 +139,9 @@ impl KafkaSettings {
             .set("fetch.max.bytes", fetch.to_string())
             .set("reconnect.backoff.max.ms", "2000");
         for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        for (key, value) in self.security.properties() {
             config.set(key, value);
         }
         config

@@ -262,6 +262,13 @@ impl Drop for Messages {
     }
 }
 
+/// Events that wait to be polled: log lines, errors, requests for a token.
+pub fn waiting_events(consumer: &KafkaConsumer) -> usize {
+    // SAFETY: the client outlives the call; librdkafka looks at its queues under their own locks.
+    let count = unsafe { rd::rd_kafka_outq_len(consumer.client().native_ptr()) };
+    usize::try_from(count).unwrap_or(0)
+}
+
 /// Kafka's own id of a topic, which a topic that was deleted and made again does not share: `None`
 /// only where the brokers are too old to have ids. Whatever else keeps them from saying it is an
 /// error, so that a slow broker is not taken for an old one.

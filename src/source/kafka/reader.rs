@@ -13,9 +13,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::KafkaSettings;
 use super::batch::KafkaBatch;
 use super::client::Client;
-use super::context::{BROKERS, Context};
+use super::context::BROKERS;
 use super::liveness::{Liveness, Silence};
-use super::native::{MessageQueue, Messages, QueueWaker};
+use super::native::{self, MessageQueue, Messages, QueueWaker};
+use super::permission::is_about_the_group;
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
@@ -92,7 +93,7 @@ impl KafkaReader {
         let waker = Arc::new(QueueWaker::default());
         Ok(Self {
             settings: settings.clone(),
-            client: Client::new(settings, Context::new(health, clock), waker.clone())?,
+            client: Client::new(settings, settings.context(health, clock), waker.clone())?,
             waker,
             liveness: Liveness::new(now),
             splits: Vec::new(),
@@ -175,12 +176,23 @@ impl KafkaReader {
     /// Takes events that are no messages: errors, statistics, token refresh. They are served by
     /// callbacks; what comes out here is an error of the consumer as a whole.
     fn serve_events(&self) -> Result<(), SourceError> {
-        while let Some(event) = self.client.consumer.poll(Duration::ZERO) {
+        let consumer = &self.client.consumer;
+        for _ in 0..native::waiting_events(consumer).max(1) {
+            // What a callback has served leaves nothing.
+            let Some(event) = consumer.poll(Duration::ZERO) else {
+                continue;
+            };
             match event {
                 Err(KafkaError::MessageConsumptionFatal(code)) => {
                     return Err(SourceError::Fatal(code.to_string()));
                 }
-                Err(error) => self.trouble(CONSUMER, &error.to_string()),
+                // It is said by who commits.
+                Err(error) if is_about_the_group(&error) => {}
+                Err(error) => {
+                    let why = self.client.context().last_error();
+                    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+                    self.trouble(CONSUMER, &format!("{error}{why}"));
+                }
                 // All partitions are forwarded before they are assigned, so no record comes here.
                 Ok(_) => return Err(SourceError::Fatal("a record came beside its queue".into())),
             }

@@ -27,15 +27,17 @@ pub fn servers() -> String {
     server("LINEAGE_TEST_KAFKA")
 }
 
-pub fn client_config() -> ClientConfig {
+pub fn client_config(servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers());
+    config.set("bootstrap.servers", servers);
     config
 }
 
 /// A topic of one test.
 pub struct Topic {
     pub name: String,
+    /// Where the test itself reaches its brokers, in plaintext.
+    servers: String,
     state: Mutex<State>,
 }
 
@@ -56,19 +58,29 @@ impl Topic {
 
     /// A name that no topic has.
     pub fn absent() -> Arc<Self> {
+        Self::absent_at(servers())
+    }
+
+    /// The same on other brokers.
+    pub fn absent_at(servers: String) -> Arc<Self> {
         loop {
             let name = format!("it-{}", Uuid::new_v4());
             // Partition P is then read by subtask P modulo the parallelism, for all that tests have.
             if Split::new(name.as_str(), 0).subtask(12).0 == 0 {
-                return Self::named(name);
+                return Self::named_at(name, servers);
             }
         }
     }
 
-    /// The same with a name that the test has chosen.
+    /// With a name that the test has chosen.
     pub fn named(name: String) -> Arc<Self> {
+        Self::named_at(name, servers())
+    }
+
+    fn named_at(name: String, servers: String) -> Arc<Self> {
         Arc::new(Self {
             name,
+            servers,
             state: Mutex::default(),
         })
     }
@@ -81,7 +93,7 @@ impl Topic {
     pub fn make_as(&self, partitions: usize, replication: TopicReplication<'_>) {
         let count = i32::try_from(partitions).unwrap();
         let topic = NewTopic::new(&self.name, count, replication);
-        let made = block_on(admin().create_topics([&topic], &AdminOptions::new())).unwrap();
+        let made = block_on(self.admin().create_topics([&topic], &AdminOptions::new())).unwrap();
         assert_eq!(made, [Ok(self.name.clone())]);
         self.lock().next = vec![0; partitions];
         self.await_partitions(partitions);
@@ -89,7 +101,11 @@ impl Topic {
 
     /// Deletes it; the broker may go on with that for a moment.
     pub fn delete(&self) {
-        let deleted = block_on(admin().delete_topics(&[&self.name], &AdminOptions::new())).unwrap();
+        let deleted = block_on(
+            self.admin()
+                .delete_topics(&[&self.name], &AdminOptions::new()),
+        )
+        .unwrap();
         assert_eq!(deleted, [Ok(self.name.clone())]);
         let consumer = self.consumer();
         super::wait_for("end of the topic", LONG, || {
@@ -100,7 +116,11 @@ impl Topic {
 
     pub fn grow(&self, partitions: usize) {
         let grown = NewPartitions::new(&self.name, partitions);
-        let made = block_on(admin().create_partitions([&grown], &AdminOptions::new())).unwrap();
+        let made = block_on(
+            self.admin()
+                .create_partitions([&grown], &AdminOptions::new()),
+        )
+        .unwrap();
         assert_eq!(made, [Ok(self.name.clone())]);
         self.lock().next.resize(partitions, 0);
         self.await_partitions(partitions);
@@ -124,7 +144,7 @@ impl Topic {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.name, partition, Offset::Offset(offset))
             .unwrap();
-        block_on(admin().delete_records(&list, &AdminOptions::new())).unwrap();
+        block_on(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
     }
 
     pub fn partitions(&self) -> usize {
@@ -157,7 +177,7 @@ impl Topic {
         partitions: std::ops::Range<usize>,
         per_second: Option<usize>,
     ) {
-        let senders = CODECS.map(|codec| Sender::new(&[("compression.type", codec)]));
+        let senders = CODECS.map(|codec| self.sender(&[("compression.type", codec)]));
         let begin = Instant::now();
         let mut numbers = self.lock().next.clone();
         for n in 0..count {
@@ -186,7 +206,7 @@ impl Topic {
     /// Produces so many records, evenly over all partitions, each with the value that `form` makes of it.
     /// They count as expected.
     pub fn produce_as(&self, count: usize, form: impl Fn(usize, Delivered) -> Vec<u8>) {
-        let sender = Sender::new(&[]);
+        let sender = self.sender(&[]);
         let mut state = self.lock();
         for n in 0..count {
             let place = n % state.next.len();
@@ -210,7 +230,7 @@ impl Topic {
         partition: i32,
         values: impl IntoIterator<Item = Option<&'a [u8]>>,
     ) {
-        let sender = Sender::new(&[]);
+        let sender = self.sender(&[]);
         for value in values {
             sender.send(&self.name, partition, 0, value);
         }
@@ -219,7 +239,7 @@ impl Topic {
 
     /// Produces so many records of each key to every partition; the newest of each come last.
     pub fn produce_keyed(&self, keys: u64, of_each: u64) {
-        let sender = Sender::new(&[]);
+        let sender = self.sender(&[]);
         let mut state = self.lock();
         for (place, next) in state.next.iter_mut().enumerate() {
             let partition = i32::try_from(place).unwrap();
@@ -238,7 +258,7 @@ impl Topic {
         let topic = settings
             .iter()
             .fold(topic, |topic, (name, value)| topic.set(name, value));
-        block_on(admin().alter_configs([&topic], &AdminOptions::new())).unwrap()[0]
+        block_on(self.admin().alter_configs([&topic], &AdminOptions::new())).unwrap()[0]
             .as_ref()
             .unwrap();
     }
@@ -272,7 +292,7 @@ impl Topic {
         count: usize,
         mut broken: impl FnMut(usize, &[u8]) -> Option<Option<Vec<u8>>>,
     ) -> Vec<(i32, i64)> {
-        let sender = Sender::new(&[]);
+        let sender = self.sender(&[]);
         let mut state = self.lock();
         let mut is_broken = std::collections::HashSet::new();
         for n in 0..count {
@@ -303,7 +323,7 @@ impl Topic {
     /// A producer of transactions.
     pub fn transactions(self: &Arc<Self>) -> Transactions {
         let id = format!("{}-{}", self.name, Uuid::new_v4());
-        let sender = Sender::new(&[("transactional.id", &id)]);
+        let sender = self.sender(&[("transactional.id", &id)]);
         sender.0.init_transactions(LONG).unwrap();
         Transactions {
             topic: self.clone(),
@@ -362,8 +382,16 @@ impl Topic {
         committed.elements().iter().map(|e| e.offset()).collect()
     }
 
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        client_config(&self.servers).create().unwrap()
+    }
+
+    pub fn sender(&self, config: &[(&str, &str)]) -> Sender {
+        Sender::new(&self.servers, config)
+    }
+
     fn consumer(&self) -> BaseConsumer {
-        client_config()
+        client_config(&self.servers)
             .set("group.id", &self.name)
             .create()
             .unwrap()
@@ -372,10 +400,6 @@ impl Topic {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
-}
-
-fn admin() -> AdminClient<DefaultClientContext> {
-    client_config().create().unwrap()
 }
 
 pub struct Transactions {

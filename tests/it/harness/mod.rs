@@ -1,6 +1,7 @@
 //! What the tests stand on: servers, topics with known records, archives, the process under test.
 
 pub mod archive;
+pub mod certificates;
 pub mod giver;
 pub mod in_process;
 pub mod kafka;
@@ -11,8 +12,10 @@ pub mod read_back;
 pub mod records;
 pub mod registry;
 pub mod s3;
+pub mod secured_kafka;
 pub mod sender;
 pub mod tls;
+pub mod token_endpoint;
 
 use std::io::Write;
 use std::path::PathBuf;

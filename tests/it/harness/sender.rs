@@ -41,8 +41,8 @@ impl ProducerContext for Deliveries {
 pub struct Sender(pub BaseProducer<Deliveries>);
 
 impl Sender {
-    pub fn new(config: &[(&str, &str)]) -> Self {
-        let mut all = client_config();
+    pub fn new(servers: &str, config: &[(&str, &str)]) -> Self {
+        let mut all = client_config(servers);
         all.set("enable.idempotence", "true").set("linger.ms", "5");
         for (key, value) in config {
             all.set(*key, *value);

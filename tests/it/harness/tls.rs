@@ -5,29 +5,12 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-
+use super::certificates::{Authority, Certificate};
 use super::s3::{mc_tries, mc_with, s3_bucket};
 use super::{Folder, LONG, server, wait_for};
 
-/// An authority that no machine trusts by itself.
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    pub fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let name = format!("authority {}", uuid::Uuid::new_v4());
-        params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).unwrap().pem();
-        let issuer = Issuer::new(params, key);
-        Self { issuer, pem }
-    }
-}
+/// What the certificates are for.
+const HOST: &str = "127.0.0.1";
 
 pub struct TlsMinio {
     child: Child,
@@ -38,30 +21,27 @@ pub struct TlsMinio {
 impl TlsMinio {
     /// For the address that it listens on.
     pub fn start(authority: &Authority) -> Self {
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        Self::with(authority, params)
+        Self::with(authority, &authority.issue("minio", &[HOST]))
     }
 
     pub fn expired(authority: &Authority) -> Self {
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(2020, 1, 1);
-        Self::with(authority, params)
+        Self::with(authority, &authority.issue_expired("minio", &[HOST]))
     }
 
     pub fn of_another_name(authority: &Authority) -> Self {
-        let params = CertificateParams::new(["elsewhere.example".to_owned()]).unwrap();
-        Self::with(authority, params)
+        let elsewhere = authority.issue("minio", &["elsewhere.example"]);
+        Self::with(authority, &elsewhere)
     }
 
-    fn with(authority: &Authority, params: CertificateParams) -> Self {
+    fn with(authority: &Authority, certificate: &Certificate) -> Self {
         let folder = Folder::new();
         let certs = folder.path().join("certs");
         fs::create_dir(&certs).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &authority.issuer).unwrap();
-        fs::write(certs.join("public.crt"), certificate.pem()).unwrap();
-        fs::write(certs.join("private.key"), key.serialize_pem()).unwrap();
-        fs::write(folder.path().join("ca.pem"), &authority.pem).unwrap();
+        // The names that MinIO looks for.
+        let (public, private) = certificate.write(&certs, "public");
+        assert_eq!(public, certs.join("public.crt"));
+        fs::rename(private, certs.join("private.key")).unwrap();
+        authority.write(&folder.path().join("ca.pem"));
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         drop(taken);

@@ -1,13 +1,16 @@
 //! S3 over TLS with an authority of one's own.
 
+use crate::harness::certificates::Authority;
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::tls::{Authority, TlsMinio};
+use crate::harness::tls::TlsMinio;
 use crate::harness::{Archive, Lineage, Storage, Topic, looking_with};
 use crate::refusals::refused;
 
 #[test]
 fn a_store_with_a_certificate_of_a_private_authority_is_used_and_read_back_exactly() {
-    let minio = TlsMinio::start(&Authority::new());
+    let minio = TlsMinio::start(&Authority::new(
+        "an authority that no machine trusts by itself",
+    ));
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(2));
     topic.produce(3_000);
     let authority = minio.authority();
@@ -28,7 +31,7 @@ fn a_store_with_a_certificate_of_a_private_authority_is_used_and_read_back_exact
 #[test]
 fn certificates_that_cannot_be_trusted_are_refused_at_the_start_each_in_its_own_words() {
     let (archive, topic) = (Archive::new(Storage::S3), Topic::absent());
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (authority, stranger) = (Authority::new("ours"), Authority::new("stranger"));
     let (good, expired, other, unknown) = (
         TlsMinio::start(&authority),
         TlsMinio::expired(&authority),

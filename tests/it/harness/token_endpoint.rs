@@ -1,0 +1,86 @@
+//! A token endpoint as those of OIDC, for client credentials.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+pub struct TokenEndpoint {
+    pub url: String,
+    issued: Arc<AtomicUsize>,
+}
+
+impl TokenEndpoint {
+    /// Issues `token()` to a client with this secret that asks for `scope`.
+    pub fn start(
+        client: &str,
+        secret: &str,
+        scope: &'static str,
+        token: impl Fn() -> String + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/token", listener.local_addr().unwrap());
+        let known = format!("Basic {}", STANDARD.encode(format!("{client}:{secret}")));
+        let issued = Arc::new(AtomicUsize::new(0));
+        let count = issued.clone();
+        std::thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                let (authorization, body) = request(&connection);
+                let wanted = format!("grant_type=client_credentials&scope={scope}");
+                let (status, answer) = if authorization != known {
+                    // What it was sent, too, as some endpoints do.
+                    let echo = format!("{authorization} {body}");
+                    let error =
+                        format!(r#"{{"error":"invalid_client","error_description":"{echo}"}}"#);
+                    ("401 Unauthorized", error)
+                } else if body != wanted {
+                    ("400 Bad Request", r#"{"error":"invalid_scope"}"#.to_owned())
+                } else {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let token = token();
+                    (
+                        "200 OK",
+                        format!(r#"{{"access_token":"{token}","expires_in":60}}"#),
+                    )
+                };
+                let _ = write!(
+                    connection,
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                     connection: close\r\n\r\n{answer}",
+                    answer.len()
+                );
+            }
+        });
+        Self { url, issued }
+    }
+
+    /// How many tokens it has issued.
+    pub fn issued(&self) -> usize {
+        self.issued.load(Ordering::Relaxed)
+    }
+}
+
+/// The header `Authorization` of a request, and its body.
+fn request(connection: &TcpStream) -> (String, String) {
+    let mut reader = BufReader::new(connection);
+    let (mut authorization, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some((name, value)) = line.trim().split_once(": ") {
+            match name.to_lowercase().as_str() {
+                "authorization" => authorization = value.to_owned(),
+                "content-length" => length = value.parse().unwrap(),
+                _ => {}
+            }
+        }
+    }
+    let mut body = vec![0; length];
+    let _ = reader.read_exact(&mut body);
+    (authorization, String::from_utf8(body).unwrap())
+}

@@ -1,0 +1,5 @@
+//! A Kafka that asks who one is.
+
+mod protocols;
+mod refusals;
+mod secrets;

@@ -1,0 +1,202 @@
+//! Records come through every protocol and mechanism, exactly.
+
+use std::fs;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use data_generator::Progress;
+
+use crate::harness::read_back::{Past, assert_exact};
+use crate::harness::secured_kafka::{
+    ARCHIVER, KEY_PASSWORD, Listener, NO_GROUP, PASSWORD, Settings, secured_kafka, token,
+};
+use crate::harness::token_endpoint::TokenEndpoint;
+use crate::harness::{
+    Archive, Folder, LONG, Lineage, Root, Storage, Topic, looking_with, wait_for,
+};
+
+const BOUNDED: [&str; 1] = ["--bounded"];
+
+#[track_caller]
+fn archives_exactly(settings: &Settings) {
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(3));
+    topic.produce(2_000);
+    let mut lineage = Lineage::start_with(&archive, &topic, &BOUNDED, &settings.pairs());
+    lineage.ends_with(0);
+    assert_eq!(lineage.says("degraded"), 0, "{}", lineage.log());
+    assert_exact(&archive, &topic, Past::Calm);
+    // Its consumers' offsets are there for lag monitors.
+    let committed: Vec<_> = topic.committed_offsets();
+    assert!(
+        committed
+            .iter()
+            .all(|o| matches!(o, rdkafka::Offset::Offset(n) if *n > 0)),
+        "{committed:?}"
+    );
+}
+
+#[test]
+fn tls_without_and_with_a_certificate_of_the_client() {
+    let kafka = secured_kafka();
+    archives_exactly(&kafka.settings(Listener::Tls));
+    let settings = kafka
+        .settings(Listener::MutualTls)
+        .with("KAFKA_SSL_CERTIFICATE_FILE", &kafka.file("client.crt"));
+    archives_exactly(
+        &settings
+            .clone()
+            .with("KAFKA_SSL_KEY_FILE", &kafka.file("client.key")),
+    );
+    let encrypted = settings
+        .with("KAFKA_SSL_KEY_FILE", &kafka.file("client-encrypted.key"))
+        .with("KAFKA_SSL_KEY_PASSWORD", KEY_PASSWORD);
+    archives_exactly(&encrypted);
+}
+
+#[test]
+fn passwords_by_plain_and_scram_with_tls_and_without() {
+    for (listener, mechanism) in [
+        (Listener::SaslTls, "PLAIN"),
+        (Listener::SaslTls, "SCRAM-SHA-256"),
+        (Listener::SaslTls, "scram-sha-512"),
+        (Listener::SaslPlaintext, "SCRAM-SHA-512"),
+    ] {
+        archives_exactly(&secured_kafka().settings_of(listener, mechanism, ARCHIVER));
+    }
+}
+
+#[test]
+fn a_password_comes_from_a_file_that_ends_with_a_new_line() {
+    let folder = Folder::new();
+    let file = folder.path().join("password");
+    fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+    let settings = secured_kafka()
+        .settings_of(Listener::SaslTls, "PLAIN", ARCHIVER)
+        .without("KAFKA_SASL_PASSWORD")
+        .with("KAFKA_SASL_PASSWORD_FILE", file.to_str().unwrap());
+    archives_exactly(&settings);
+}
+
+#[test]
+fn a_token_file_is_read_again_before_its_token_ends() {
+    let folder = Folder::new();
+    let file = folder.path().join("token");
+    // Librdkafka asks again after four fifths of it.
+    fs::write(&file, token(ARCHIVER, 10)).unwrap();
+    let settings = secured_kafka()
+        .settings(Listener::SaslTls)
+        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
+    topic.produce(1_000);
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
+    lineage.wait_until_it_says("checkpoint complete");
+    // As long as the old one is good it stays in use; a broker ends a connection with the token.
+    let longer = file.with_extension("new");
+    fs::write(&longer, token(ARCHIVER, 3_600)).unwrap();
+    fs::rename(&longer, &file).unwrap();
+    std::thread::sleep(Duration::from_secs(11));
+    topic.produce(1_000);
+    archive.wait_for_all_of(&topic);
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn client_credentials_get_tokens_one_for_all_clients() {
+    let endpoint = TokenEndpoint::start("archiver-client", "GEHEIM-client", "kafka", || {
+        token(ARCHIVER, 60)
+    });
+    let settings = secured_kafka()
+        .settings(Listener::SaslTls)
+        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .with("KAFKA_OAUTH_TOKEN_URL", &endpoint.url)
+        .with("KAFKA_OAUTH_CLIENT_ID", "archiver-client")
+        .with("KAFKA_OAUTH_CLIENT_SECRET", "GEHEIM-client")
+        .with("KAFKA_OAUTH_SCOPE", "kafka");
+    archives_exactly(&settings);
+    assert_eq!(endpoint.issued(), 1);
+}
+
+#[test]
+fn without_the_right_to_use_the_group_it_is_degraded_and_archives() {
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
+    topic.produce(1_000);
+    let settings = secured_kafka().settings_of(Listener::SaslTls, "PLAIN", NO_GROUP);
+    // Known at the start, long before the first checkpoint.
+    let flags = ["--checkpoint-interval", "1h"];
+    let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings.pairs());
+    lineage.wait_until_it_says("kafka group");
+    let log = lineage.log();
+    assert!(
+        log.contains("degraded") && log.contains("KAFKA_GROUP_ID"),
+        "{log}"
+    );
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn a_token_that_nobody_renews_makes_it_degraded_and_never_ends_it() {
+    let folder = Folder::new();
+    let file = folder.path().join("token");
+    fs::write(&file, token(ARCHIVER, 6)).unwrap();
+    let settings = secured_kafka()
+        .settings(Listener::SaslTls)
+        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
+    topic.produce(1_000);
+    let flags = ["--partition-discovery-interval", "500ms"];
+    let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings.pairs());
+    lineage.wait_until_it_says("checkpoint complete");
+    lineage.wait_until_it_says("degraded");
+    wait_for("the reason", LONG, || {
+        (lineage.says("the token has expired") > 0).then_some(())
+    });
+    topic.produce(1_000);
+    fs::write(&file, token(ARCHIVER, 3_600)).unwrap();
+    archive.wait_for_all_of(&topic);
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn verify_asks_a_secured_kafka_too() {
+    let settings = secured_kafka().settings_of(Listener::SaslTls, "SCRAM-SHA-512", ARCHIVER);
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(1));
+    topic.produce(1_000);
+    Lineage::start_with(&archive, &topic, &BOUNDED, &settings.pairs()).ends_with(0);
+    let ask = |settings: &Settings| {
+        looking_with(&archive, &["verify", "--check-kafka"], &settings.pairs())
+    };
+    let lost = archive.keys(Root::Output).remove(0);
+    archive.delete(Root::Output, &lost);
+    let said = String::from_utf8(ask(&settings).stdout).unwrap();
+    assert!(said.contains("delivered"), "{said}");
+    let refused = ask(&settings.with("KAFKA_SASL_PASSWORD", "wrong"));
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("KAFKA_SASL_PASSWORD"), "{said}");
+}
+
+/// A topic of the broker is filled by the generator as everybody would do it.
+#[test]
+fn the_generator_fills_a_secured_topic() {
+    let kafka = secured_kafka();
+    let topic = Topic::absent_at(kafka.address(Listener::Admin));
+    let settings = data_generator::Settings {
+        bootstrap_servers: kafka.address(Listener::Tls),
+        topic: topic.name.clone(),
+        rate_per_sec: 0,
+        count: Some(500),
+        partitions: 2,
+        properties: vec![
+            ("security.protocol".into(), "SSL".into()),
+            ("ssl.ca.location".into(), kafka.file("ca.crt")),
+        ],
+        ..Default::default()
+    };
+    let produced = data_generator::run(&settings, &AtomicBool::new(false), &Progress::default());
+    assert_eq!(produced.unwrap().delivered, 500);
+}
