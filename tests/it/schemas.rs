@@ -197,23 +197,25 @@ fn files_are_compressed_as_the_setting_says() {
 
 #[test]
 fn a_row_group_ends_at_the_rows_or_the_bytes_that_were_given() {
-    for (flag, most) in [
-        ("--parquet-row-group-rows=700", 700),
-        // Some 45 bytes a row in memory.
-        ("--parquet-row-group-size=100KiB", 4_000),
+    // The size is looked at once in a batch of some 8,000 rows.
+    for (flag, records, most_rows, most_bytes) in [
+        ("--parquet-row-group-rows=700", 20_000, 700, i64::MAX),
+        ("--parquet-row-group-size=1MiB", 150_000, 122_880, 5 << 18),
     ] {
         let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
-        topic.produce(20_000);
+        topic.produce(records);
         Lineage::run(&archive, &topic, &["--bounded", flag]);
         assert_exact(&archive, &topic, Past::Calm);
         let key = archive.keys(Root::Output).remove(0);
         let file = fs::File::open(archive.mirror(Root::Output).join(key)).unwrap();
         let groups = SerializedFileReader::new(file).unwrap();
         let groups = groups.metadata().row_groups().iter();
-        let rows: Vec<_> = groups.map(|group| group.num_rows()).collect();
+        let sizes = groups.map(|group| (group.num_rows(), group.compressed_size()));
+        let sizes: Vec<_> = sizes.collect();
+        let fits = |(rows, bytes): &_| *rows <= most_rows && *bytes <= most_bytes;
         assert!(
-            rows.len() > 2 && rows.iter().all(|rows| *rows <= most),
-            "{flag}: {rows:?}"
+            sizes.len() > 2 && sizes.iter().all(fits),
+            "{flag}: {sizes:?}"
         );
     }
 }

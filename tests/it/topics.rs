@@ -128,7 +128,7 @@ fn each_topic_has_a_folder_of_its_own_where_that_is_asked_for() {
         tops.collect::<Vec<_>>()
     };
     assert_eq!(folders(Root::Output), [a.name.clone(), b.name.clone()]);
-    assert_eq!(folders(Root::Dropped), [b.name.clone()]);
+    assert_eq!(folders(Root::Dropped), [b.name.as_str()]);
 }
 
 #[test]

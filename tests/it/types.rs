@@ -136,12 +136,17 @@ def parquet(name):
         kind = "" if kind == "None" else f" ({kind}{': ' + more if more else ''})"
         return c.physical_type + kind
     return "; ".join(text(c) for c in of)
+def shown(scalar):
+    try:
+        return str(scalar.as_py())
+    except ValueError:  # Python's own types end at microseconds.
+        return f"{scalar.value} ns"
 found = []
 for name in table.column_names:
     if not name.startswith("f"):
         continue
-    value, typed = duckdb.sql(f"SELECT {name}::VARCHAR, typeof({name}) FROM read_parquet('{path}')").fetchone()
-    found.append([name, parquet(name), str(table.schema.field(name).type), str(table.column(name)[0].as_py()), typed, value])
+    value, typed = duckdb.sql(f"SELECT {name}::VARCHAR, typeof({name}) FROM read_parquet('{path}')").fetchall()[0]
+    found.append([name, parquet(name), str(table.schema.field(name).type), shown(table.column(name)[0]), typed, value])
 json.dump(found, sys.stdout)
 "#;
 
@@ -232,7 +237,8 @@ fn values_that_are_no_avro_and_what_kafka_has_beside_them_are_archived_as_they_a
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(1));
     let sender = topic.sender(&[]);
     let sent = |number: usize| 1_700_000_000_000 + number as i64;
-    let records: [(Option<&str>, Option<&str>, &[(&str, Option<&str>)]); 3] = [
+    type Headers<'a> = &'a [(&'a str, Option<&'a str>)];
+    let records: [(Option<&str>, Option<&str>, Headers<'_>); 3] = [
         (
             Some("k1"),
             Some("plain"),
@@ -266,8 +272,8 @@ import glob, json, sys
 import duckdb
 path = glob.glob(sys.argv[1] + "/**/*.parquet", recursive=True)[0]
 rows = duckdb.sql(f"""SELECT kafka_offset, decode(value), decode(kafka_key), epoch_ms(kafka_timestamp),
-    [[h.name, decode(h.value)] for h in kafka_headers] FROM read_parquet('{path}') ORDER BY kafka_offset""").fetchall()
-names = [row[0] for row in duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()]
+    [[h.name, decode(h.value)] for h in kafka_headers] FROM read_parquet('{path}', hive_partitioning = false) ORDER BY kafka_offset""").fetchall()
+names = [row[0] for row in duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{path}', hive_partitioning = false)").fetchall()]
 json.dump([names, rows], sys.stdout)
 "#;
     let output = archive.mirror(Root::Output);

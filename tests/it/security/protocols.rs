@@ -81,9 +81,10 @@ fn a_password_comes_from_a_file_that_ends_with_a_new_line() {
 fn a_token_file_is_read_again_before_its_token_ends() {
     let folder = Folder::new();
     let file = folder.path().join("token");
+    let kafka = secured_kafka();
     // Librdkafka asks again after four fifths of it.
     fs::write(&file, token(ARCHIVER, 10)).unwrap();
-    let settings = secured_kafka()
+    let settings = kafka
         .settings(Listener::SaslTls)
         .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
         .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
@@ -140,8 +141,9 @@ fn without_the_right_to_use_the_group_it_is_degraded_and_archives() {
 fn a_token_that_nobody_renews_makes_it_degraded_and_never_ends_it() {
     let folder = Folder::new();
     let file = folder.path().join("token");
+    let kafka = secured_kafka();
     fs::write(&file, token(ARCHIVER, 6)).unwrap();
-    let settings = secured_kafka()
+    let settings = kafka
         .settings(Listener::SaslTls)
         .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
         .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
