@@ -266,7 +266,8 @@ impl Driver {
             self.log.look_again(&slot).await?;
             return Err(DriverError::FilesLost { checkpoint, lost });
         }
-        self.mark(&slot).await;
+        failure::point(failure::MARK_BEFORE);
+        self.mark(&slot).await?;
         let now = clock.monotonic();
         let completed = self.coordinator.finalized(now)?;
         failure::point(failure::FINALIZED_ALL_AFTER);
@@ -292,11 +293,18 @@ impl Driver {
 
     /// Marks the buckets that this checkpoint completes. What fails stays to be marked, and is tried again
     /// with the next checkpoint.
-    async fn mark(&mut self, slot: &Slot) {
+    ///
+    /// # Errors
+    /// Fenced by a newer instance, whose markers must not be put back to older ones.
+    async fn mark(&mut self, slot: &Slot) -> Result<(), DriverError> {
         let Some(objects) = &self.markers else {
-            return;
+            return Ok(());
         };
         let clock = self.patience.clock.clone();
+        if slot.markers.due().next().is_some() {
+            // To make the files visible may have taken long.
+            self.log.look_again(slot).await?;
+        }
         for folder in slot.markers.due() {
             let (key, text) = match slot.markers.marker(folder, slot.id.0, clock.wall()) {
                 Ok(marker) => marker,
@@ -310,12 +318,14 @@ impl Driver {
                 self.patience
                     .health
                     .failing(MARKERS, clock.monotonic(), error);
-                return;
+                return Ok(());
             }
             tracing::info!(folder, "marked as complete");
+            failure::point(failure::MARKED_AFTER);
             self.coordinator.marked(folder);
         }
         self.patience.health.well(MARKERS, clock.monotonic());
+        Ok(())
     }
 
     fn report(&self, now: Duration) {

@@ -1,7 +1,7 @@
 //! Which buckets are complete, and are to say so by a marker.
 //!
-//! Guarantees: a bucket is marked only when every split has passed its end and the files that hold its rows
-//! are visible; and once more whenever a later checkpoint adds a file to it. What is still to be marked
+//! Guarantees: a bucket is marked only when every split has passed its end, by what was known at the newest
+//! checkpoint, and the files that hold its rows are visible; and once more whenever a later checkpoint adds a file to it. What is still to be marked
 //! stands in every slot, so a start goes on with it.
 
 use std::collections::BTreeMap;
@@ -18,9 +18,14 @@ pub const NAME: &str = "_SUCCESS";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Markers {
-    /// All records before it have been archived, as far as can be told. Milliseconds since 1970.
+    /// All records before it had been archived at one checkpoint or another, as far as could be told.
+    /// Milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     watermark: Option<i64>,
+    /// The same at the newest checkpoint of this process. It is less where a split has come, or has come
+    /// back, with older records; `None` while one has not said anything.
+    #[serde(skip)]
+    passed: Option<i64>,
     /// Folders with files that are newer than their marker, and when each ends, in milliseconds since
     /// 1970.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -40,17 +45,20 @@ struct Content<'a> {
 
 impl Markers {
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.watermark.is_none() && self.unmarked.is_empty()
     }
 
-    /// Takes a checkpoint in: its files, and what each subtask said. It never goes back.
+    /// Takes a checkpoint in: its files, and what each subtask said.
     pub fn add(&mut self, files: &[PendingFile], subtasks: impl IntoIterator<Item = Watermark>) {
         for file in files.iter().filter(|file| file.root == Root::Output) {
             let key = &file.committable.upload.key.0;
             if let (Some(end), Some((folder, _))) = (file.bucket_end, key.rsplit_once('/')) {
-                self.unmarked.insert(folder.to_owned(), end);
+                // A folder may be of several times, such as an hour of all days.
+                let latest = self.unmarked.entry(folder.to_owned()).or_insert(end);
+                *latest = (*latest).max(end);
             }
         }
+        self.passed = None;
         let mut slowest = None;
         for subtask in subtasks {
             match subtask {
@@ -62,12 +70,14 @@ impl Markers {
             }
         }
         self.watermark = self.watermark.max(slowest);
+        // Where all are idle, all that there is has been archived.
+        self.passed = slowest.or(self.watermark);
     }
 
     /// Folders that every split has passed.
     pub fn due(&self) -> impl Iterator<Item = &str> {
         let unmarked = self.unmarked.iter();
-        let due = unmarked.filter(|(_, end)| self.watermark.is_some_and(|at| **end <= at));
+        let due = unmarked.filter(|(_, end)| self.passed.is_some_and(|at| **end <= at));
         due.map(|(folder, _)| folder.as_str())
     }
 
@@ -86,7 +96,7 @@ impl Markers {
         let content = Content {
             bucket: folder,
             checkpoint_id,
-            watermark: self.watermark,
+            watermark: self.passed,
             written_at: now.0,
         };
         let text = serde_json::to_string(&content)? + "\n";
@@ -138,13 +148,44 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_say_moves_nothing_and_nothing_goes_back() {
+    fn what_nobody_can_say_marks_nothing_and_idle_splits_hold_up_nothing() {
         let mut markers = Markers::default();
         markers.add(&[file("h=7", 800)], [at(900), Watermark::Unknown]);
         assert_eq!(due(&markers), [""; 0]);
-        markers.add(&[], [at(900)]);
-        markers.add(&[], [at(100)]);
+        markers.add(&[], [at(900), Watermark::Idle]);
+        assert_eq!(due(&markers), ["h=7"]);
         markers.add(&[], [Watermark::Idle]);
         assert_eq!(due(&markers), ["h=7"]);
+    }
+
+    #[test]
+    fn a_split_that_comes_with_older_records_has_to_pass_again() {
+        let mut markers = Markers::default();
+        markers.add(&[], [at(900)]);
+        markers.add(&[file("new/h=7", 800)], [at(900), Watermark::Unknown]);
+        assert_eq!(due(&markers), [""; 0]);
+        markers.add(&[], [at(900), at(700)]);
+        assert_eq!(due(&markers), [""; 0]);
+        markers.add(&[], [at(900), at(801)]);
+        assert_eq!(due(&markers), ["new/h=7"]);
+    }
+
+    #[test]
+    fn a_process_that_has_heard_of_nothing_yet_marks_nothing() {
+        let mut markers = Markers::default();
+        markers.add(&[file("h=7", 800)], [at(700)]);
+        markers.add(&[], [at(900)]);
+        let stored = serde_json::to_string(&markers).unwrap();
+        let mut again: Markers = serde_json::from_str(&stored).unwrap();
+        assert_eq!(due(&again), [""; 0]);
+        again.add(&[], [Watermark::Idle]);
+        assert_eq!(due(&again), ["h=7"]);
+    }
+
+    #[test]
+    fn a_folder_of_several_times_is_due_when_the_last_of_them_is_over() {
+        let mut markers = Markers::default();
+        markers.add(&[file("h=7", 800), file("h=7", 300)], [at(500)]);
+        assert_eq!(due(&markers), [""; 0]);
     }
 }

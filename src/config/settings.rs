@@ -131,9 +131,9 @@ pub enum SettingsError {
     )]
     NoRegistry,
     #[error(
-        "SCHEMA_REGISTRY_URL is for AVRO_FORMAT=confluent: records of other formats name no schema"
+        "{0} is for AVRO_FORMAT=confluent: records of other formats name no schema. Leave it out"
     )]
-    NeedlessRegistry,
+    NeedlessRegistry(&'static str),
     #[error(
         "KAFKA_TOPIC={0} is not one topic: say whose schema is the reader's, by SCHEMA_REGISTRY_SUBJECT or \
          AVRO_SCHEMA"

@@ -52,8 +52,8 @@ pub enum FindError {
     )]
     Damaged(Vec<String>),
     #[error(
-        "{url} has no column '{column}' of text: --uuid looks for the field of this name, which the \
-         schema of this archive does not have"
+        "{url} has no column '{column}' of text or uuids, nor has any other file: --uuid looks for the field \
+         of this name, which the schema of this archive does not have"
     )]
     NoColumn { url: String, column: &'static str },
     #[error(

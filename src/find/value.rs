@@ -9,8 +9,8 @@ use arrow_array::types::{Int32Type, Int64Type};
 use arrow_schema::DataType;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parquet::errors::ParquetError;
-use parquet::file::statistics::Statistics;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::archive::{Archive, PartFile};
 use super::folder::File;
@@ -68,12 +68,22 @@ impl Values {
         let folders: Vec<_> = folders.buffered(CONCURRENCY).try_collect().await?;
         let files = folders.iter().flat_map(|folder| folder.files());
         let files = files.filter(|file| file.root == Root::Output).cloned();
-        let uuid_text = uuid.as_str();
+        let sought = &Sought::new(&uuid);
         let found = stream::iter(files)
-            .map(|file| async move { in_file(archive, file, uuid_text).await })
+            .map(|file| async move { in_file(archive, file, sought).await })
             .buffered(READERS);
         let found: Vec<_> = found.try_collect().await?;
         let files_read = found.iter().flatten().count();
+        let mut without = found.iter().flatten().map(|of| of.without_column.as_ref());
+        // A field may have come with a later schema, or gone.
+        if let Some(Some(url)) = without.next()
+            && without.all(|of| of.is_some())
+        {
+            return Err(FindError::NoColumn {
+                url: url.clone(),
+                column: COLUMN,
+            });
+        }
         let row_groups_read = found.iter().flatten().map(|of| of.row_groups_read).sum();
         let records = found.into_iter().flatten().flat_map(|of| of.records);
         let records: Vec<_> = records.collect();
@@ -118,8 +128,34 @@ async fn range(
         .map(|first| (first, last)))
 }
 
+/// What is looked for, in the forms that a column may have it.
+struct Sought {
+    text: String,
+    /// Of a field with the logical type uuid; none if it is no uuid.
+    bytes: Option<Uuid>,
+}
+
+impl Sought {
+    fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            bytes: Uuid::parse_str(text).ok(),
+        }
+    }
+
+    /// As a column of this type has it; `None` if it cannot.
+    fn in_column(&self, of: &DataType) -> Option<&[u8]> {
+        match of {
+            DataType::Utf8 => Some(self.text.as_bytes()),
+            _ => self.bytes.as_ref().map(|uuid| &uuid.as_bytes()[..]),
+        }
+    }
+}
+
 #[derive(Default)]
 struct InOneFile {
+    /// Its URL, if its schema does not have the field.
+    without_column: Option<String>,
     row_groups_read: usize,
     records: Vec<Found>,
 }
@@ -128,7 +164,7 @@ struct InOneFile {
 async fn in_file(
     archive: &Archive,
     file: File,
-    uuid: &str,
+    sought: &Sought,
 ) -> Result<Option<InOneFile>, FindError> {
     let Some(part) = archive.part(file.root, &file.url).await? else {
         return Ok(None);
@@ -136,33 +172,36 @@ async fn in_file(
     let failed = |error| FindError::of_file(&file.url, error);
     let metadata = &part.footer.metadata;
     let arrow = row::arrow_metadata(&part).map_err(|e| failed(e.into()))?;
-    let text = arrow.schema().field_with_name(COLUMN).ok();
-    if text.is_none_or(|field| *field.data_type() != DataType::Utf8) {
-        return Err(FindError::NoColumn {
-            url: file.url,
-            column: COLUMN,
-        });
-    }
     let tree = archive.tree(file.root);
     let mut found = InOneFile::default();
+    let column = match arrow.schema().field_with_name(COLUMN) {
+        Ok(field) if is_text_or_uuid(field.data_type()) => field.data_type(),
+        _ => {
+            found.without_column = Some(file.url);
+            return Ok(Some(found));
+        }
+    };
+    let Some(sought) = sought.in_column(column) else {
+        return Ok(Some(found));
+    };
     let mut before = 0;
     for group in 0..metadata.num_row_groups() {
         let rows = u64::try_from(metadata.row_group(group).num_rows()).unwrap_or(0);
         before += rows;
-        if !may_hold(&part, group, uuid) {
+        if !may_hold(&part, group, sought) {
             continue;
         }
         let filter = columns::bloom_filter(tree, &part.entry, metadata, group, COLUMN).await;
         if filter
             .map_err(failed)?
-            .is_some_and(|filter| !filter.check(uuid))
+            .is_some_and(|filter| !filter.check(sought))
         {
             continue;
         }
         found.row_groups_read += 1;
         let chunks = columns::fetch(tree, &part.entry, metadata, group, &[COLUMN]).await;
         let chunks = chunks.map_err(failed)?;
-        let (arrow_of_group, sought) = (arrow.clone(), uuid.to_owned());
+        let (arrow_of_group, sought) = (arrow.clone(), sought.to_vec());
         let places = tokio::task::spawn_blocking(move || {
             let batches = chunks.decode(arrow_of_group, group, &[COLUMN])?;
             places(batches, &sought)
@@ -193,29 +232,37 @@ async fn in_file(
     Ok(Some(found))
 }
 
-fn may_hold(part: &PartFile, group: usize, uuid: &str) -> bool {
+fn is_text_or_uuid(of: &DataType) -> bool {
+    matches!(of, DataType::Utf8 | DataType::FixedSizeBinary(16))
+}
+
+fn may_hold(part: &PartFile, group: usize, sought: &[u8]) -> bool {
     let column = columns::named(&part.footer.metadata, group, COLUMN);
-    match column.and_then(|column| column.statistics()) {
-        Some(Statistics::ByteArray(of)) => {
-            // Those of long text may be cut, and are bounds all the same.
-            let (least, most) = (of.min_opt(), of.max_opt());
-            least.is_none_or(|least| least.data() <= uuid.as_bytes())
-                && most.is_none_or(|most| uuid.as_bytes() <= most.data())
-        }
-        _ => true,
-    }
+    let Some(of) = column.and_then(|column| column.statistics()) else {
+        return true;
+    };
+    // Those of long text may be cut, and are bounds all the same.
+    let (least, most) = (of.min_bytes_opt(), of.max_bytes_opt());
+    least.is_none_or(|least| least <= sought) && most.is_none_or(|most| sought <= most)
 }
 
 type Batches = parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-fn places(batches: Batches, uuid: &str) -> Result<Vec<u64>, ParquetError> {
+fn places(batches: Batches, sought: &[u8]) -> Result<Vec<u64>, ParquetError> {
     let mut places = Vec::new();
     let mut before = 0;
     for batch in batches {
         let batch = batch.map_err(|e| ParquetError::ArrowError(e.to_string()))?;
-        let values = batch.column(0).as_string::<i32>();
-        let rows = (before..).zip(values);
-        places.extend(rows.filter_map(|(row, value)| (value == Some(uuid)).then_some(row)));
+        let column = batch.column(0);
+        let rows: Box<dyn Iterator<Item = Option<&[u8]>>> = match column.data_type() {
+            DataType::Utf8 => {
+                let texts = column.as_string::<i32>().iter();
+                Box::new(texts.map(|text| text.map(str::as_bytes)))
+            }
+            _ => Box::new(column.as_fixed_size_binary().iter()),
+        };
+        let rows = (before..).zip(rows);
+        places.extend(rows.filter_map(|(row, value)| (value == Some(sought)).then_some(row)));
         before += batch.num_rows() as u64;
     }
     Ok(places)

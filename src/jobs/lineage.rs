@@ -340,13 +340,18 @@ impl Run<'_> {
             .run(),
         );
         let writer = |root| {
+            let mut parquet = self.settings.parquet.clone();
+            if root == Root::Dropped {
+                // They are of the rows' columns, which these files do not have.
+                parquet.bloom_columns.clear();
+            }
             let settings = PartSettings {
                 root,
                 job: self.started.owner.job.clone(),
                 generation: self.started.owner.generation,
                 subtask: index,
                 roll_size: self.settings.max_file_size,
-                parquet: self.settings.parquet.clone(),
+                parquet,
                 bucketing: self.settings.bucketing.clone(),
                 markers: self.settings.markers.is_some(),
             };

@@ -1,7 +1,7 @@
 //! Opens what a job needs from outside, and waits for what may still come up: a broker, a topic, a
 //! store. What waiting cannot cure is an error, before anything is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ use crate::transform::framing::{AvroFormat, SchemaId};
 
 /// How often waiting is said.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+/// A topic with saved offsets that no broker has known for so long is gone.
+const GONE_AFTER: Duration = Duration::from_secs(10);
 
 enum Opened {
     S3(Arc<S3Store>),
@@ -212,16 +214,24 @@ pub struct Lookup<'a> {
 
 #[async_trait]
 impl TopicLookup for Lookup<'_> {
-    async fn look(&self) -> Result<Held, ClusterError> {
+    async fn look(&self, saved: &BTreeSet<Arc<str>>) -> Result<Held, ClusterError> {
         let mut waiting = Waiting::new(self.patience, "kafka");
+        let mut absent_since = None;
         loop {
             let (cluster, topics) = (self.cluster.clone(), self.topics.clone());
             let start_from = self.start_from.clone();
             let look = tokio::task::spawn_blocking(move || look(&cluster, &topics, &start_from));
             let why = match look.await {
-                Ok(Ok(held)) => match absent(self.topics, &held) {
-                    Some(why) => why,
-                    None => return Ok(held),
+                Ok(Ok(held)) => match absent(self.topics, &held, saved) {
+                    Absent::Nothing => return Ok(held),
+                    Absent::Expected(why) => why,
+                    Absent::Saved(why) => {
+                        let now = self.patience.clock.monotonic();
+                        if now >= *absent_since.get_or_insert(now) + GONE_AFTER {
+                            return Ok(held);
+                        }
+                        why
+                    }
                 },
                 Ok(Err(error)) if error.is_refusal() => return Err(error),
                 Ok(Err(error)) => with_causes(&error),
@@ -233,16 +243,18 @@ impl TopicLookup for Lookup<'_> {
 }
 
 fn look(cluster: &Cluster, topics: &Topics, start_from: &StartFrom) -> Result<Held, ClusterError> {
-    let splits = cluster.partitions(topics)?;
-    let at_time = match start_from {
-        StartFrom::Time(time) if !splits.is_empty() => cluster.at_time(&splits, *time)?,
-        _ => BTreeMap::new(),
-    };
-    let with_marks = splits.into_iter().map(|split| {
-        let marks = cluster.watermarks(&split)?;
-        Ok((split, marks))
+    let all = cluster.partitions(topics)?;
+    let with_marks = all.iter().map(|split| {
+        let marks = cluster.watermarks(split)?;
+        Ok((split.clone(), marks))
     });
     let splits: BTreeMap<_, _> = with_marks.collect::<Result<_, ClusterError>>()?;
+    // After the ends: a split that has nothing of the time begins at its end, and what has come since
+    // must not lie before that.
+    let at_time = match start_from {
+        StartFrom::Time(time) if !all.is_empty() => cluster.at_time(&all, *time)?,
+        _ => BTreeMap::new(),
+    };
     try_fetch(cluster, &splits)?;
     let ids = cluster.topic_ids(splits.keys())?;
     Ok(Held {
@@ -267,17 +279,35 @@ fn try_fetch(cluster: &Cluster, splits: &BTreeMap<Split, Watermarks>) -> Result<
         .try_for_each(|(split, held)| cluster.try_fetch(split, held.earliest))
 }
 
-/// Says which of the topics are not there, if that is something to wait for.
-fn absent(topics: &Topics, held: &Held) -> Option<String> {
-    match topics {
-        Topics::Named(names) => {
-            let absent = names.iter().find(|name| !held.has(name));
-            absent.map(|name| format!("topic {name} does not exist"))
+/// Which of the topics are not there.
+enum Absent {
+    Nothing,
+    /// Some that were never seen: they will come.
+    Expected(String),
+    /// Only some with saved offsets: the brokers may not know all of them yet, or they are gone.
+    Saved(String),
+}
+
+fn absent(topics: &Topics, held: &Held, saved: &BTreeSet<Arc<str>>) -> Absent {
+    let named = match topics {
+        Topics::Named(names) => Some(names),
+        Topics::Matching(_) => None,
+    };
+    let missing = |name: &str| format!("topic {name} does not exist");
+    let mut new = named
+        .into_iter()
+        .flatten()
+        .filter(|name| !saved.contains(name.as_str()));
+    if let Some(name) = new.find(|name| !held.has(name)) {
+        return Absent::Expected(missing(name));
+    }
+    let mut saved = saved.iter().filter(|name| topics.include(name));
+    match saved.find(|name| !held.has(name)) {
+        Some(name) => Absent::Saved(missing(name)),
+        None if held.splits.is_empty() => {
+            Absent::Expected(format!("there is no topic whose name matches {topics}"))
         }
-        Topics::Matching(_) => {
-            let none = held.splits.is_empty();
-            none.then(|| format!("there is no topic whose name matches {topics}"))
-        }
+        None => Absent::Nothing,
     }
 }
 

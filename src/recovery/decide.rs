@@ -139,6 +139,17 @@ pub enum Refusal {
     },
 
     #[error(
+        "KAFKA_TOPIC={own} leaves out topic {topic}, which has saved offsets here (it was {stored}): its \
+         records would be missing from now on. Name it too; or give other paths, to begin a new job; or \
+         start with --allow-lost-offsets to leave it for good"
+    )]
+    TopicLeftOut {
+        topic: String,
+        stored: String,
+        own: String,
+    },
+
+    #[error(
         "topic {topic} has saved offsets, and is not there any more. To go on without it, start with \
          --allow-lost-offsets"
     )]
@@ -152,6 +163,18 @@ pub enum Refusal {
     NoOffset {
         start_from: String,
         splits: Vec<Split>,
+    },
+
+    #[error(
+        "START_FROM={start_from} names partition {place} without its topic, and there are several: {}. \
+         Name it, as in {}/{place}",
+        .topics.join(", "), .topics[0]
+    )]
+    OfWhichTopic {
+        start_from: String,
+        place: String,
+        /// Not empty.
+        topics: Vec<String>,
     },
 
     #[error("START_FROM={start_from} names partition {place}, and there is none")]
@@ -389,9 +412,10 @@ fn same_topics(newest: &Slot, facts: &Facts<'_>) -> Result<(), Refusal> {
     let (stored, own) = (&newest.identity.topic, &facts.identity.topic);
     for saved in &newest.next_offsets {
         let topic = &saved.split.topic;
-        if stored != own && !facts.topics.include(topic) {
-            return Err(Refusal::OtherJob {
-                what: "topic (KAFKA_TOPIC)",
+        let left_out = stored != own && !facts.topics.include(topic);
+        if left_out && !facts.allow_lost_offsets {
+            return Err(Refusal::TopicLeftOut {
+                topic: topic.to_string(),
                 stored: stored.clone(),
                 own: own.clone(),
             });

@@ -37,9 +37,11 @@ pub enum SchemaRefusal {
     },
 }
 
+const FOLDER: &str = "schemas";
+
 /// Where a schema is, below the root of the checkpoint log.
 fn key(sha256: &str) -> Key {
-    Key::new(format!("schemas/{sha256}.avsc"))
+    Key::new(format!("{FOLDER}/{sha256}.avsc"))
 }
 
 /// Puts the schema into the log, if it is not there.
@@ -98,18 +100,56 @@ pub async fn may_follow(
         Err(StoreError::NotFound { .. }) => return Ok(Err(refuse("it is not there".into()))),
         body => body?,
     };
-    let former = InputSchema::parse(&String::from_utf8_lossy(&body));
-    Ok(match former {
-        Ok(former) if former.sha256() == *was => {
-            let same = same_types(&former, schema);
-            if same.is_ok() {
-                tracing::info!(was, is = schema.sha256(), "another reader's schema");
-            }
-            same
+    let former = match read(&body, was) {
+        Ok(former) => former,
+        Err(why) => return Ok(Err(refuse(why))),
+    };
+    let same = same_types(&former, schema);
+    if same.is_err() {
+        return Ok(same);
+    }
+    // A column that the former one does not have may be one of files that are older.
+    for older in older(objects, patience, was).await? {
+        let same = same_types(&older, schema);
+        if same.is_err() {
+            return Ok(same);
         }
-        Ok(_) => Err(refuse("it was changed".into())),
-        Err(error) => Err(refuse(error.to_string())),
-    })
+    }
+    tracing::info!(was, is = schema.sha256(), "another reader's schema");
+    Ok(Ok(()))
+}
+
+fn read(body: &[u8], sha256: &str) -> Result<InputSchema, String> {
+    match InputSchema::parse(&String::from_utf8_lossy(body)) {
+        Ok(schema) if schema.sha256() == sha256 => Ok(schema),
+        Ok(_) => Err("it was changed".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// All schemas that are kept but one. One that cannot be read says nothing, which is logged.
+async fn older(
+    objects: &dyn Objects,
+    patience: &Patience,
+    but: &str,
+) -> Result<Vec<InputSchema>, StoreError> {
+    let list = || objects.list(FOLDER, "");
+    let names = patience.insist("listing the former schemas", list).await?;
+    let kept = names.iter().filter_map(|name| name.strip_suffix(".avsc"));
+    let mut schemas = Vec::new();
+    for sha256 in kept.filter(|sha256| *sha256 != but) {
+        let key = key(sha256);
+        let get = || objects.get(&key);
+        let body = patience.insist("reading a former schema", get).await?;
+        match read(&body, sha256) {
+            Ok(schema) => schemas.push(schema),
+            Err(why) => {
+                let url = objects.url(&key);
+                tracing::warn!(url, why, "a former schema is not looked at");
+            }
+        }
+    }
+    Ok(schemas)
 }
 
 /// Engines find columns by name without regard to case.

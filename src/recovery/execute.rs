@@ -1,6 +1,6 @@
 //! Claims the log, finishes what an earlier process has left, and clears away the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,11 +62,12 @@ pub enum RecoveryError {
 /// The topics as Kafka has them now.
 #[async_trait]
 pub trait TopicLookup: Send + Sync {
-    /// Their ids, all their splits and what is held of them; waits until there are any.
+    /// Their ids, all their splits and what is held of them. Waits until there are any; but for those with
+    /// saved offsets, which are here, not for ever: they may be gone.
     ///
     /// # Errors
     /// If one may not be read, which waiting does not cure.
-    async fn look(&self) -> Result<Held, ClusterError>;
+    async fn look(&self, saved: &BTreeSet<Arc<str>>) -> Result<Held, ClusterError>;
 }
 
 /// What recovery looks at and acts on.
@@ -285,7 +286,9 @@ impl Recovery<'_> {
             }
             // After the slot, never before: an instance that is still alive may have read on in
             // between, and its offsets would look like those of a topic that was made again.
-            let held = self.lookup.look().await?;
+            let saved = newest.iter().flat_map(|slot| &slot.next_offsets);
+            let saved = saved.map(|saved| saved.split.topic.clone()).collect();
+            let held = self.lookup.look(&saved).await?;
             let savepoint = self.savepoint(newest.as_ref()).await?;
             let plan = decide::decide(&Facts {
                 newest: newest.as_ref(),

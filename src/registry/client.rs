@@ -19,6 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Schemas that one schema refers to, over all.
 const MOST_REFERENCES: usize = 1_000;
+/// Of one answer, and of a schema with all that it refers to.
+const MOST_BYTES: usize = 4 << 20;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json, application/json";
 
@@ -37,8 +39,8 @@ pub enum RegistryError {
          SCHEMA_REGISTRY_TOKEN, and what they are permitted"
     )]
     Denied { url: String, status: StatusCode },
-    #[error("the registry at {url} does not know it")]
-    Unknown { url: String },
+    #[error("the registry at {url} does not know {what}")]
+    Unknown { url: String, what: String },
     /// Waiting does not help.
     #[error("{0}")]
     Unusable(String),
@@ -129,8 +131,10 @@ impl RegistryClient {
 
     /// Whether it is there and lets us in. It need not know any schema.
     pub async fn check(&self) -> Result<(), RegistryError> {
-        // One id of all that it may have; there is no request that needs less.
+        // One id of all that it may have; there is no request that needs less. To see just that one may
+        // be forbidden, and those of the topic not.
         match self.ask(&["schemas", "ids", "1"]).await {
+            Err(RegistryError::Denied { status, .. }) if status == StatusCode::FORBIDDEN => Ok(()),
             Err(error @ (RegistryError::Away(_) | RegistryError::Denied { .. })) => Err(error),
             _ => Ok(()),
         }
@@ -141,6 +145,7 @@ impl RegistryClient {
         let mut open = answer.references.unwrap_or_default();
         let mut asked = Vec::new();
         let mut referenced = Vec::new();
+        let mut bytes = answer.schema.len();
         while let Some(Reference { subject, version }) = open.pop() {
             if asked.contains(&(subject.clone(), version)) {
                 continue;
@@ -151,13 +156,20 @@ impl RegistryClient {
             }
             let number = version.to_string();
             let answer = self.ask(&["subjects", &subject, "versions", &number]).await;
-            let answer = answer.map_err(|e| match e {
-                e if e.waiting_helps() => e,
-                e => {
-                    let of = format!("version {version} of {subject}, which it refers to");
-                    RegistryError::Unusable(format!("{of}: {e}"))
+            let answer = answer.map_err(|e| {
+                let what = format!("version {version} of {subject}, which it refers to");
+                match e {
+                    RegistryError::Unknown { url, .. } => RegistryError::Unknown { url, what },
+                    RegistryError::Unusable(why) => {
+                        RegistryError::Unusable(format!("{what}: {why}"))
+                    }
+                    e => e,
                 }
             })?;
+            bytes += answer.schema.len();
+            if bytes > MOST_BYTES {
+                return Err(too_long());
+            }
             referenced.push(avro(&answer)?);
             open.extend(answer.references.into_iter().flatten());
             asked.push((subject, version));
@@ -196,10 +208,19 @@ impl RegistryClient {
             Some(Login::Bearer(token)) => request.bearer_auth(token.expose()),
         };
         let answer = request.send().await;
-        let answer = answer.map_err(|e| away(with_causes(&e.without_url())))?;
+        let mut answer = answer.map_err(|e| away(with_causes(&e.without_url())))?;
         let status = answer.status();
-        let body = answer.bytes().await;
-        let body = body.map_err(|e| away(with_causes(&e.without_url())))?;
+        let mut body = Vec::new();
+        while let Some(more) = answer
+            .chunk()
+            .await
+            .map_err(|e| away(with_causes(&e.without_url())))?
+        {
+            if body.len() + more.len() > MOST_BYTES {
+                return Err(too_long());
+            }
+            body.extend_from_slice(&more);
+        }
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|e| away(format!("its answer is no schema: {e}")));
@@ -211,11 +232,16 @@ impl RegistryClient {
             }
             // Not every 404: a proxy in front of it, or a wrong path, says that too.
             (StatusCode::NOT_FOUND, SCHEMA_NOT_FOUND | SUBJECT_NOT_FOUND | VERSION_NOT_FOUND) => {
-                RegistryError::Unknown { url: shown }
+                let what = "it".to_owned();
+                RegistryError::Unknown { url: shown, what }
             }
             _ => away(format!("it answers {status} {}", problem.message)),
         })
     }
+}
+
+fn too_long() -> RegistryError {
+    RegistryError::Unusable(format!("it is longer than {} MiB", MOST_BYTES >> 20))
 }
 
 fn avro(answer: &Answer) -> Result<Value, RegistryError> {

@@ -4,8 +4,8 @@
 //! `LINEAGE_DIE_AT=NAME:N` the Nth time: at once, with nothing flushed or closed. Compiled out of
 //! release builds.
 
-/// All points, in the order in which a record and its checkpoint pass them.
-pub const ALL: [&str; 29] = [
+/// All points that every run passes, in the order in which a record and its checkpoint pass them.
+pub const ALL: [&str; 30] = [
     START_RECORD_BEFORE,
     START_RECORD_AFTER,
     REFINALIZE_BEFORE,
@@ -31,6 +31,7 @@ pub const ALL: [&str; 29] = [
     SLOT_CONFIRMED_AFTER,
     FINALIZE_BEFORE,
     FINALIZE_AFTER,
+    MARK_BEFORE,
     FINALIZED_ALL_AFTER,
     OFFSETS_COMMIT_BEFORE,
     OFFSETS_COMMIT_AFTER,
@@ -69,6 +70,10 @@ pub const SLOT_PUT_AFTER: &str = "slot-put-after";
 pub const SLOT_CONFIRMED_AFTER: &str = "slot-confirmed-after";
 pub const FINALIZE_BEFORE: &str = "finalize-before";
 pub const FINALIZE_AFTER: &str = "finalize-after";
+/// Files are visible, and their folders not marked.
+pub const MARK_BEFORE: &str = "mark-before";
+/// Only where folders are marked.
+pub const MARKED_AFTER: &str = "marked-after";
 pub const FINALIZED_ALL_AFTER: &str = "finalized-all-after";
 pub const OFFSETS_COMMIT_BEFORE: &str = "offsets-commit-before";
 pub const OFFSETS_COMMIT_AFTER: &str = "offsets-commit-after";

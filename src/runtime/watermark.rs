@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::clock::EpochMillis;
 use crate::runtime::progress::subtask::Position;
 use crate::source::SplitIndex;
+use crate::store::Root;
 use crate::transform::Rows;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +55,21 @@ impl Tracker {
         }
     }
 
-    /// Notes rows that have been written, by both clocks.
+    /// Notes rows that have been written, by both clocks. Those without a time of their own say only that
+    /// the split is not silent.
     pub fn saw(&mut self, rows: &Rows, wall: EpochMillis, now: Duration) {
         let (Rule::Event { .. }, Some(times)) = (self.rule, &rows.times) else {
             return;
         };
-        for (origin, &time) in rows.origins.iter().zip(times) {
+        let mut lent = times.lent.iter().copied().peekable();
+        for (row, (origin, &time)) in rows.origins.iter().zip(&times.of_rows).enumerate() {
             let split = self.split(origin.split, now);
-            split.newest = split.newest.max(Some(time.min(wall)));
             split.heard = now;
+            let is_lent = lent.next_if_eq(&row).is_some();
+            // What was dropped has the time of Kafka at best.
+            if !is_lent && rows.root == Root::Output {
+                split.newest = split.newest.max(Some(time.min(wall)));
+            }
         }
     }
 
@@ -115,7 +122,7 @@ mod tests {
     use super::*;
     use crate::ids::{NextOffset, Offset, Split};
     use crate::source::Origin;
-    use crate::store::Root;
+    use crate::transform::event_time::RowTimes;
 
     const WALL: EpochMillis = EpochMillis(1_000_000);
     const S: Duration = Duration::from_secs(1);
@@ -129,7 +136,10 @@ mod tests {
             root: Root::Output,
             batch: RecordBatch::new_empty(Schema::empty().into()),
             origins: origins.collect(),
-            times: Some(times.iter().map(|&(_, time)| EpochMillis(time)).collect()),
+            times: Some(RowTimes {
+                of_rows: times.iter().map(|&(_, time)| EpochMillis(time)).collect(),
+                lent: Vec::new(),
+            }),
         }
     }
 
@@ -196,6 +206,22 @@ mod tests {
         tracker.saw(&rows(&[(0, i64::MAX)]), WALL, S);
         let watermark = tracker.at(WALL, S, &places(&[0]));
         assert_eq!(watermark, Watermark::At(EpochMillis(WALL.0 - 10)));
+    }
+
+    #[test]
+    fn what_was_dropped_and_what_has_no_time_of_its_own_moves_nothing() {
+        let mut tracker = by_event_time();
+        tracker.saw(&rows(&[(0, 300)]), WALL, S);
+        let mut lent = rows(&[(0, 310), (0, 900), (0, 320)]);
+        lent.times.as_mut().unwrap().lent = vec![1];
+        tracker.saw(&lent, WALL, 2 * S);
+        let mut dropped = rows(&[(0, 800)]);
+        dropped.root = Root::Dropped;
+        tracker.saw(&dropped, WALL, 50 * S);
+        let watermark = tracker.at(WALL, 100 * S, &places(&[0]));
+        assert_eq!(watermark, Watermark::At(EpochMillis(310)));
+        // But the split was heard of.
+        assert_eq!(tracker.at(WALL, 111 * S, &places(&[0])), Watermark::Idle);
     }
 
     #[test]

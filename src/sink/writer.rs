@@ -223,7 +223,7 @@ impl SinkWriter for ParquetSinkWriter {
         if self.splits.len() != splits.len() {
             self.splits = splits.to_vec();
         }
-        let times = rows.times.as_deref();
+        let times = rows.times.as_ref().map(|times| &times.of_rows[..]);
         for group in self.router.groups(&rows.origins, splits, times, now) {
             self.write_group(rows, group, checkpoint)?;
         }

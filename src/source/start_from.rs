@@ -32,6 +32,14 @@ const HELP: &str = "give earliest, latest, a time in UTC such as 2026-11-21T07:0
                     each partition such as 0=17,1=0 (with several topics orders/0=17)";
 
 impl StartFrom {
+    /// A partition that is named without its topic.
+    pub fn without_topic(&self) -> Option<&Place> {
+        let Self::Offsets(offsets) = self else {
+            return None;
+        };
+        offsets.keys().find(|place| place.topic.is_none())
+    }
+
     /// The offset that is given for a partition.
     pub fn offset(&self, topic: &str, partition: i32) -> Option<NextOffset> {
         let Self::Offsets(offsets) = self else {

@@ -5,7 +5,7 @@
 
 mod lane;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -118,12 +118,13 @@ impl AvroDecoder {
                 writers,
                 batches,
             } => {
-                *batches += 1;
+                // The same number until the batch is decoded: what was refused for it stays so.
                 if !all_known(batch, &**schemas, reader, writers, *batches) {
                     return Ok(None);
                 }
                 let decoded = by_writer(batch, framing, writers)?;
                 forget(writers);
+                *batches += 1;
                 Ok(Some(decoded))
             }
         }
@@ -196,20 +197,59 @@ fn by_writer(
     framing: Framing,
     writers: &mut HashMap<SchemaId, Writer>,
 ) -> Result<Decoded, ArrowError> {
-    let mut bad = Vec::new();
+    let (mut bad, mut parts) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
+    let all: Vec<_> = ids(batch).filter(|id| seen.insert(*id)).collect();
+    // Decoders take memory, so not more of them are at work than are kept.
+    for (round, group) in all.chunks(KEPT).enumerate() {
+        take_all(batch, framing, writers, group, &mut bad, round == 0)?;
+        for id in group {
+            let Some(Writer { lane: Ok(lane), .. }) = writers.get_mut(id) else {
+                continue;
+            };
+            if let (Some(rows), good) = lane.finish(batch, framing, &mut bad)? {
+                parts.push((rows, good));
+            }
+            if all.len() > KEPT {
+                lane.rest();
+            }
+        }
+    }
+    if all.is_empty() {
+        take_all(batch, framing, writers, &[], &mut bad, true)?;
+    }
+    bad.sort_by_key(|(place, _)| *place);
+    let (rows, good) = in_order(parts)?;
+    Ok(Decoded { rows, good, bad })
+}
+
+/// Hands the records of some writers' schemas to their lanes; those that name none are bad, and are
+/// noted in the first round.
+fn take_all(
+    batch: &impl RawBatch,
+    framing: Framing,
+    writers: &mut HashMap<SchemaId, Writer>,
+    group: &[SchemaId],
+    bad: &mut Vec<(usize, String)>,
+    first: bool,
+) -> Result<(), ArrowError> {
     let mut place = 0;
     // Runs of one writer cost one look at the table.
     while place < batch.len() {
         let id = batch.record(place).value.map(SchemaId::of);
-        let mut writer = match id {
-            Some(Ok(id)) => writers.get_mut(&id),
-            _ => None,
+        let (mut writer, others) = match id {
+            Some(Ok(id)) => (writers.get_mut(&id), !group.contains(&id)),
+            _ => (None, !first),
         };
         let run = id;
         while place < batch.len() {
             let value = batch.record(place).value;
             if value.map(SchemaId::of) != run {
                 break;
+            }
+            if others {
+                place += 1;
+                continue;
             }
             match (datum(framing, batch, place), writer.as_deref_mut()) {
                 (Err(reason), _) => bad.push((place, reason)),
@@ -225,18 +265,7 @@ fn by_writer(
             place += 1;
         }
     }
-    let mut parts = Vec::new();
-    for lane in writers
-        .values_mut()
-        .filter_map(|writer| writer.lane.as_mut().ok())
-    {
-        if let (Some(rows), good) = lane.finish(batch, framing, &mut bad)? {
-            parts.push((rows, good));
-        }
-    }
-    bad.sort_by_key(|(place, _)| *place);
-    let (rows, good) = in_order(parts)?;
-    Ok(Decoded { rows, good, bad })
+    Ok(())
 }
 
 /// The rows of all lanes in the order of the batch.

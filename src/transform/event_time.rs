@@ -1,6 +1,7 @@
 //! The time of a row by which its bucket is chosen, where that is not the time of its processing.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use arrow_array::cast::AsArray;
@@ -59,6 +60,14 @@ pub enum EventTimeError {
     NoTime { field: String, data_type: DataType },
 }
 
+/// The times by which rows are put into buckets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowTimes {
+    pub of_rows: Vec<EpochMillis>,
+    /// Rows that have none of their own, ascending: it says nothing of how far the others are.
+    pub lent: Vec<usize>,
+}
+
 /// Says the times of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventTime {
@@ -100,21 +109,28 @@ impl EventTime {
         rows: &RecordBatch,
         kafka: impl Iterator<Item = Option<i64>>,
         now: EpochMillis,
-    ) -> Option<Vec<EpochMillis>> {
-        let kafka = kafka.map(|time| time.map_or(now, EpochMillis));
-        match self {
-            Self::Processing => None,
-            Self::Kafka => Some(kafka.collect()),
-            Self::Column(place) => {
-                let times = (0..).zip(kafka);
-                let of_row = |(row, kafka)| millis(rows.column(place), row).unwrap_or(kafka);
-                Some(times.map(of_row).collect())
+    ) -> Option<RowTimes> {
+        let mut times = RowTimes::default();
+        for (row, kafka) in kafka.enumerate() {
+            let kafka = kafka.and_then(plausible);
+            let own = match self {
+                Self::Processing => return None,
+                Self::Kafka => kafka,
+                Self::Column(place) => millis(rows.column(place), row),
+            };
+            if own.is_none() {
+                times.lent.push(row);
             }
+            times.of_rows.push(own.or(kafka).unwrap_or(now));
         }
+        (self != Self::Processing).then_some(times)
     }
 }
 
-/// `None` where there is no value.
+/// Folders of years with four digits. What lies outside, such as the largest long for "never", is no time.
+const TIMES: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
+/// `None` where there is no value, and for one that is no time.
 fn millis(column: &dyn Array, row: usize) -> Option<EpochMillis> {
     if column.is_null(row) {
         return None;
@@ -140,7 +156,11 @@ fn millis(column: &dyn Array, row: usize) -> Option<EpochMillis> {
         // Refused at the start.
         _ => return None,
     };
-    Some(EpochMillis(millis))
+    plausible(millis)
+}
+
+fn plausible(millis: i64) -> Option<EpochMillis> {
+    TIMES.contains(&millis).then_some(EpochMillis(millis))
 }
 
 #[cfg(test)]
@@ -161,7 +181,7 @@ mod tests {
         let by = EventTime::new(&"field:t".parse().unwrap(), &rows.schema()).unwrap();
         let kafka = [Some(7), None, None].into_iter().take(rows.num_rows());
         let times = by.of(&rows, kafka, NOW).unwrap();
-        times.iter().map(|time| time.0).collect()
+        times.of_rows.iter().map(|time| time.0).collect()
     }
 
     #[test]
@@ -172,6 +192,24 @@ mod tests {
         assert_eq!(times(Arc::new(micros)), [1, -1]);
         assert_eq!(times(Arc::new(Date32Array::from(vec![1]))), [86_400_000]);
         assert_eq!(times(Arc::new(Int64Array::from(vec![5]))), [5]);
+    }
+
+    #[test]
+    fn what_is_no_time_is_as_good_as_missing_and_says_so() {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, 5, i64::MIN]));
+        let rows = RecordBatch::try_from_iter([("t", column)]).unwrap();
+        let by = EventTime::new(&"field:t".parse().unwrap(), &rows.schema()).unwrap();
+        let times = by.of(&rows, [Some(7), None, None].into_iter(), NOW);
+        let of_rows = vec![EpochMillis(7), EpochMillis(5), NOW];
+        let lent = vec![0, 2];
+        assert_eq!(times, Some(RowTimes { of_rows, lent }));
+        let kafka = [Some(i64::MAX), Some(8), None].into_iter();
+        let times = EventTime::Kafka.of(&rows, kafka, NOW).unwrap();
+        assert_eq!(times.of_rows, [NOW, EpochMillis(8), NOW]);
+        assert_eq!(
+            EventTime::Processing.of(&rows, [None].into_iter(), NOW),
+            None
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::ids::{CheckpointId, Split};
 use crate::runtime::progress::dropped::Dropped;
 use crate::source::{Origin, RawBatch};
 use crate::store::Root;
-use event_time::EventTime;
+use event_time::{EventTime, RowTimes};
 use kafka_columns::KafkaColumn;
 
 /// Rows for one sink, each with where it comes from.
@@ -35,7 +35,7 @@ pub struct Rows {
     /// One for each row.
     pub origins: Vec<Origin>,
     /// By which their buckets are chosen, one for each row; `None`: when they are processed.
-    pub times: Option<Vec<EpochMillis>>,
+    pub times: Option<RowTimes>,
 }
 
 #[derive(Debug, thiserror::Error)]

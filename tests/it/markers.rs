@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use lineage::runtime::failure;
 use serde_json::Value;
 
 use crate::harness::records::avro_long;
@@ -37,6 +38,10 @@ impl Times {
     }
 
     fn start(&self, archive: &Archive, flags: &[&str]) -> Lineage {
+        self.start_with(archive, flags, &[])
+    }
+
+    fn start_with(&self, archive: &Archive, flags: &[&str], more: &[(&str, &str)]) -> Lineage {
         let schema = self.folder.path().join("t.avsc");
         let fixed = [
             "--avro-schema",
@@ -47,7 +52,8 @@ impl Times {
             "--success-markers",
             "--allowed-lateness=1m",
         ];
-        Lineage::start(archive, &self.topic, &[&fixed[..], flags].concat())
+        let flags = [&fixed[..], flags].concat();
+        Lineage::start_with(archive, &self.topic, &flags, more)
     }
 }
 
@@ -136,6 +142,49 @@ fn a_start_goes_on_with_what_was_not_marked_yet() {
     let lineage = times.start(&archive, &[]);
     times.send(0, 9, 0);
     wait_for_markers(&archive, &["hour=07"]);
+    lineage.stop();
+}
+
+#[test]
+fn a_death_before_or_after_a_marker_is_written_leaves_none_out() {
+    for point in [failure::MARK_BEFORE, failure::MARKED_AFTER] {
+        let (archive, times) = (Archive::new(Storage::S3), Times::new(1));
+        times.send(0, 7, 10);
+        let lineage = times.start(&archive, &[]);
+        archive.wait_until_archived(1);
+        lineage.stop();
+        times.send(0, 9, 0);
+        // The first checkpoint of this process has nothing to mark, and need not be the one with the record.
+        let at = match point {
+            failure::MARK_BEFORE => format!("{point}:2"),
+            _ => point.to_owned(),
+        };
+        times
+            .start_with(&archive, &[], &[("LINEAGE_DIE_AT", &at)])
+            .dies();
+        let lineage = times.start(&archive, &[]);
+        times.send(0, 9, 30);
+        wait_for_markers(&archive, &["hour=07"]);
+        assert_eq!(marker(&archive, "hour=07")["bucket"], "hour=07");
+        lineage.stop();
+        let (code, report) = verify(&archive, &[]);
+        assert_eq!(code, 0, "{report}");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_decoded_completes_no_hour() {
+    let (archive, times) = (Archive::new(Storage::Local), Times::new(1));
+    times.send(0, 7, 10);
+    let lineage = times.start(&archive, &["--idle-partition-timeout=1h"]);
+    archive.wait_until_archived(1);
+    // Kafka's time of it is now.
+    times.topic.produce_raw(0, [Some(&b"\xff"[..])]);
+    wait_for("the dropped record", LONG, || {
+        (!archive.keys(Root::Dropped).is_empty()).then_some(())
+    });
+    some_checkpoints(&archive);
+    assert_eq!(markers(&archive), [""; 0]);
     lineage.stop();
 }
 

@@ -138,12 +138,23 @@ fn an_outage_of_the_registry_pauses_and_drops_nothing_while_checkpoints_go_on() 
     door.open();
     lineage.wait_until_it_says("recovered");
     archive.wait_for_all_of(&topic);
-    // A stop, and a kill, while it is away: the batch that waits is read by the next start.
+    // A stop, and a kill, while a batch waits: the next start reads it.
     door.shut();
     topic.produce_as(1_000, |_, record| written(ids, 2, record));
     lineage.wait_until_it_says_times("degraded", 2);
     lineage.stop();
     assert_eq!(archive.next_offsets().iter().sum::<i64>(), 2_000);
+    door.open();
+    let mut lineage = Lineage::start(&archive, &topic, &flags(&url, &more));
+    archive.wait_for_all_of(&topic);
+    door.shut();
+    let mut again = third();
+    again["doc"] = json!("not seen yet");
+    let ids = [ids[0], ids[1], registry.register(&topic.name, &again)];
+    topic.produce_as(1_000, |_, record| written(ids, 2, record));
+    lineage.wait_until_it_says("degraded");
+    lineage.kill();
+    assert_eq!(archive.next_offsets().iter().sum::<i64>(), 3_000);
     let mut waits = Lineage::start(&archive, &topic, &flags(&url, &more));
     waits.wait_until_it_says("waiting for the schema registry");
     waits.kill();

@@ -172,6 +172,27 @@ fn a_topic_that_is_gone_is_refused_until_one_goes_on_without_it() {
 }
 
 #[test]
+fn a_named_topic_that_is_gone_is_refused_and_may_be_left_out_for_good() {
+    let (archive, family) = (Archive::new(Storage::Local), Family::new());
+    let (a, b) = (family.create("a", 1), family.create("b", 1));
+    a.produce(100);
+    b.produce(100);
+    let both = names(&[&a, &b]);
+    archived(&archive, &both, &[]);
+    b.delete();
+    let settings = [("KAFKA_TOPIC", both.as_str())];
+    let said = ["--allow-lost-offsets", &b.name, "not there any more"];
+    refused(&archive, &a, &[], &settings, 4, &said);
+    let said = ["leaves out topic", &b.name, "--allow-lost-offsets"];
+    refused(&archive, &a, &[], &[], 4, &said);
+    a.produce(10);
+    archived(&archive, &a.name, &["--allow-lost-offsets"]);
+    a.produce(10);
+    archived(&archive, &a.name, &[]);
+    assert_exact_of(&archive, &[&a, &b], Past::Calm);
+}
+
+#[test]
 fn a_named_topic_that_is_not_there_yet_is_waited_for() {
     let (archive, family) = (Archive::new(Storage::Local), Family::new());
     let (a, late) = (family.create("a", 1), family.absent("late"));

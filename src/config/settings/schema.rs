@@ -30,6 +30,11 @@ pub fn schema(
     topics: &Topics,
 ) -> Result<(ReaderSchema, Option<RegistrySettings>), SettingsError> {
     let subject = args.schema_registry_subject.clone();
+    if (values == ValueFormat::Bytes || format != AvroFormat::Confluent)
+        && let Some(setting) = of_the_registry(&args)
+    {
+        return Err(SettingsError::NeedlessRegistry(setting));
+    }
     if values == ValueFormat::Bytes {
         if path.is_some() {
             return Err(SettingsError::NotAvro("AVRO_SCHEMA"));
@@ -45,9 +50,6 @@ pub fn schema(
         return Ok((ReaderSchema::Given(schema), None));
     }
     if format != AvroFormat::Confluent {
-        if !args.schema_registry_url.is_empty() {
-            return Err(SettingsError::NeedlessRegistry);
-        }
         return Ok((ReaderSchema::Given(given(path, format)?), None));
     }
     let registry = Some(registry(args)?);
@@ -63,6 +65,44 @@ pub fn schema(
         },
     };
     Ok((reader, registry))
+}
+
+/// One of its settings that is given.
+fn of_the_registry(args: &RegistryArgs) -> Option<&'static str> {
+    let given = [
+        (!args.schema_registry_url.is_empty(), "SCHEMA_REGISTRY_URL"),
+        (
+            args.schema_registry_subject.is_some(),
+            "SCHEMA_REGISTRY_SUBJECT",
+        ),
+        (
+            args.schema_registry_username.is_some(),
+            "SCHEMA_REGISTRY_USERNAME",
+        ),
+        (
+            args.schema_registry_password.is_some(),
+            "SCHEMA_REGISTRY_PASSWORD",
+        ),
+        (
+            args.schema_registry_password_file.is_some(),
+            "SCHEMA_REGISTRY_PASSWORD_FILE",
+        ),
+        (
+            args.schema_registry_token.is_some(),
+            "SCHEMA_REGISTRY_TOKEN",
+        ),
+        (
+            args.schema_registry_token_file.is_some(),
+            "SCHEMA_REGISTRY_TOKEN_FILE",
+        ),
+        (
+            args.schema_registry_ca_file.is_some(),
+            "SCHEMA_REGISTRY_CA_FILE",
+        ),
+    ];
+    given
+        .into_iter()
+        .find_map(|(is_given, name)| is_given.then_some(name))
 }
 
 fn given(path: Option<PathBuf>, format: AvroFormat) -> Result<InputSchema, SettingsError> {

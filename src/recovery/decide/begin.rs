@@ -1,6 +1,6 @@
 //! The first start of a job: where each of its splits begins to be archived.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Facts, Plan, Refusal, first_start};
 use crate::ids::{NextOffset, Split};
@@ -45,6 +45,16 @@ fn all_are_named(facts: &Facts<'_>) -> Result<(), Refusal> {
         return Ok(());
     };
     let start_from = facts.start_from;
+    let topics: BTreeSet<_> = facts.held.splits.keys().map(|split| &split.topic).collect();
+    if topics.len() > 1
+        && let Some(place) = start_from.without_topic()
+    {
+        return Err(Refusal::OfWhichTopic {
+            start_from: start_from.to_string(),
+            place: place.to_string(),
+            topics: topics.into_iter().map(|topic| topic.to_string()).collect(),
+        });
+    }
     let splits = facts.held.splits.keys();
     let unnamed = splits.filter(|s| start_from.offset(&s.topic, s.partition).is_none());
     let splits: Vec<_> = unnamed.cloned().collect();
@@ -119,6 +129,39 @@ mod tests {
             "{refusal}"
         );
         assert!(start("0=11,1=0").is_err());
+    }
+
+    #[test]
+    fn a_partition_without_its_topic_is_refused_where_there_are_several() {
+        let split = |topic: &str| Split::new(topic, 0);
+        let marks = Watermarks {
+            earliest: NextOffset(0),
+            end: NextOffset(7),
+        };
+        let held = Held {
+            splits: BTreeMap::from([(split("a"), marks), (split("b"), marks)]),
+            ..Held::default()
+        };
+        let begin = |from: &str| {
+            decide(&Facts {
+                newest: None,
+                identity: &sample(0).identity,
+                topics: &"a,b".parse().unwrap(),
+                held: &held,
+                start_from: &from.parse().unwrap(),
+                savepoint: None,
+                allow_lost_offsets: false,
+            })
+        };
+        let refusal = begin("0=3").unwrap_err().to_string();
+        assert!(
+            refusal.contains("several: a, b. Name it, as in a/0"),
+            "{refusal}"
+        );
+        assert_eq!(
+            begin("a/0=3,b/0=4").unwrap().next_offsets[&split("b")],
+            NextOffset(4)
+        );
     }
 
     #[test]

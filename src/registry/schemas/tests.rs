@@ -212,9 +212,29 @@ async fn what_a_schema_refers_to_is_fetched_with_it() {
     let (schemas, _) = registry.schemas();
     let why = refusal(settled(&schemas, 11).await);
     assert!(
-        why.starts_with("unusable schema: id 11: version 3 of b"),
+        why.starts_with("unknown schema id 11") && why.contains("version 3 of b"),
         "{why}"
     );
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_of_no_use() {
+    let registry = Registry::start().await;
+    registry.says("/schemas/ids/13", 200, &" ".repeat(5 << 20));
+    let (schemas, _) = registry.schemas();
+    let why = refusal(settled(&schemas, 13).await);
+    assert_eq!(why, "unusable schema: id 13: it is longer than 4 MiB");
+}
+
+#[tokio::test]
+async fn a_login_that_may_not_see_the_first_schema_is_no_wrong_one() {
+    let registry = Registry::start().await;
+    let denied = json!({"error_code": 40301, "message": "denied"}).to_string();
+    registry.says("/schemas/ids/1", 403, &denied);
+    registry.client().check().await.unwrap();
+    registry.says("/schemas/ids/1", 401, &denied);
+    let error = registry.client().check().await.unwrap_err();
+    assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
 }
 
 #[tokio::test]

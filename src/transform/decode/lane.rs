@@ -16,7 +16,8 @@ use crate::transform::resolution::Writer;
 
 pub struct Lane {
     writer: Writer,
-    decoder: Decoder,
+    /// Made when there is something to decode.
+    decoder: Option<Decoder>,
     good: Vec<usize>,
     /// Good records that are in the decoder and not flushed: `good[open..]`.
     open: usize,
@@ -28,13 +29,26 @@ pub struct Lane {
 impl Lane {
     pub fn new(writer: Writer) -> Result<Self, ArrowError> {
         Ok(Self {
-            decoder: writer.decoder()?,
+            // Here it shows whether there can be one.
+            decoder: Some(writer.decoder()?),
             writer,
             good: Vec::new(),
             open: 0,
             chunks: Vec::new(),
             bad: Vec::new(),
         })
+    }
+
+    /// Gives back the memory of its decoder. To be called between batches.
+    pub fn rest(&mut self) {
+        self.decoder = None;
+    }
+
+    fn decoder(&mut self) -> Result<&mut Decoder, ArrowError> {
+        match &mut self.decoder {
+            Some(decoder) => Ok(decoder),
+            none => Ok(none.insert(self.writer.decoder()?)),
+        }
     }
 
     /// Decodes the datum of the record at `place`.
@@ -51,7 +65,7 @@ impl Lane {
                 .push((place, "empty: a datum of 0 bytes".to_owned()));
             return Ok(());
         }
-        let reason = match self.decoder.decode(datum) {
+        let reason = match self.decoder()?.decode(datum) {
             Ok(consumed) if consumed == datum.len() => {
                 self.good.push(place);
                 return Ok(());
@@ -62,7 +76,7 @@ impl Lane {
             ),
             Err(e) => format!("not a record of the schema: {e}"),
         };
-        self.decoder = self.writer.decoder()?;
+        self.decoder = None;
         let open = self.good.split_off(self.open);
         self.decode_again(batch, framing, &open)?;
         self.good.extend(open);
@@ -79,11 +93,11 @@ impl Lane {
         bad: &mut Vec<(usize, String)>,
     ) -> Result<(Option<RecordBatch>, Vec<usize>), ArrowError> {
         let open = self.good.split_off(self.open);
-        match self.decoder.flush() {
+        match self.decoder()?.flush() {
             Ok(Some(rows)) => self.project(rows, &open),
             Ok(None) => {}
             Err(_) => {
-                self.decoder = self.writer.decoder()?;
+                self.decoder = None;
                 self.decode_again(batch, framing, &open)?;
             }
         }
@@ -117,9 +131,9 @@ impl Lane {
             let value = batch.record(place).value.unwrap_or_default();
             // They were found to be in their frames before.
             let datum = framing.datum(value).unwrap_or_default();
-            self.decoder.decode(datum).map_err(ArrowError::from)?;
+            self.decoder()?.decode(datum).map_err(ArrowError::from)?;
         }
-        let error = match self.decoder.flush() {
+        let error = match self.decoder()?.flush() {
             Ok(Some(rows)) => {
                 self.project(rows, places);
                 return Ok(());
@@ -127,7 +141,7 @@ impl Lane {
             Ok(None) => return Ok(()),
             Err(error) => error,
         };
-        self.decoder = self.writer.decoder()?;
+        self.decoder = None;
         match places {
             [] => {}
             [place] => {

@@ -221,10 +221,59 @@ fn decoders_of_few_writers_are_kept() {
     let batch = VecBatch::new((0..100).map(|id| framed(id, &event("a", 1))));
     let decoded = decoder.decode(&batch).unwrap().unwrap();
     assert_eq!(decoded.good.len(), 100);
+    assert!(decoded.good.is_sorted());
     let Lanes::ByWriter { writers, .. } = &decoder.lanes else {
         panic!("it has a lane for each writer");
     };
     assert_eq!(writers.len(), KEPT);
+}
+
+#[test]
+fn many_writers_and_bad_frames_in_one_batch_come_out_once_and_in_order() {
+    let table = (0..40).map(|id| (id, Lookup::Known(DEFAULT_SCHEMA.into())));
+    let schema = InputSchema::parse(DEFAULT_SCHEMA).unwrap();
+    let schema = schema.framed(AvroFormat::Confluent).unwrap();
+    let table = Arc::new(Table(table.collect()));
+    let mut decoder = AvroDecoder::new(&schema, Some(table)).unwrap();
+    let record = |n: u8| match n % 5 {
+        4 => Some(vec![1, 2, 3]),
+        _ => framed(n * 7 % 40, &event(&n.to_string(), 1)),
+    };
+    let batch = VecBatch::new((0..200).map(record));
+    let decoded = decoder.decode(&batch).unwrap().unwrap();
+    let good: Vec<_> = (0..200).filter(|n| n % 5 != 4).collect();
+    assert_eq!(decoded.good, good);
+    let texts: Vec<_> = good.iter().map(ToString::to_string).collect();
+    assert_eq!(uuids(&decoded), texts);
+    let bad: Vec<_> = decoded.bad.iter().map(|(place, _)| *place).collect();
+    assert_eq!(bad, (0..200).filter(|n| n % 5 == 4).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_id_that_was_refused_while_another_is_asked_for_is_not_asked_for_again() {
+    /// Forgets what it has refused, as one does that refuses many.
+    #[derive(Default)]
+    struct Forgetful(std::sync::Mutex<Vec<u32>>);
+    impl WriterSchemas for Forgetful {
+        fn look_up(&self, id: SchemaId) -> Lookup {
+            let mut asked = self.0.lock().unwrap();
+            asked.push(id.0);
+            match (id.0, asked.iter().filter(|of| **of == id.0).count()) {
+                (1, 1) | (2, 3) => Lookup::Refused("nobody knows it".into()),
+                _ => Lookup::NotYet,
+            }
+        }
+    }
+    let schema = InputSchema::parse(DEFAULT_SCHEMA).unwrap();
+    let schema = schema.framed(AvroFormat::Confluent).unwrap();
+    let schemas = Arc::new(Forgetful::default());
+    let mut decoder = AvroDecoder::new(&schema, Some(schemas.clone())).unwrap();
+    let batch = VecBatch::new([1, 2].map(|id| framed(id, &event("a", 1))));
+    assert!(decoder.decode(&batch).unwrap().is_none());
+    assert!(decoder.decode(&batch).unwrap().is_none());
+    let decoded = decoder.decode(&batch).unwrap().unwrap();
+    assert_eq!(decoded.bad.len(), 2);
+    assert_eq!(*schemas.0.lock().unwrap(), [1, 2, 2, 2]);
 }
 
 #[test]

@@ -71,8 +71,10 @@ impl Reader {
     pub fn resolve(&self, json: &str) -> Result<Writer, String> {
         let value: Value =
             serde_json::from_str(json).map_err(|e| format!("it is not JSON: {e}"))?;
+        let writer = Names::new(&value)?;
+        writer.check_size()?;
         let decoder = build_decoder(json).map_err(|e| format!("it cannot be decoded: {e}"))?;
-        let (writer, reader) = (Names::new(&value)?, Names::new(&self.json)?);
+        let reader = Names::new(&self.json)?;
         let columns = plan::record(
             (&writer, decoder.schema().fields()),
             (&reader, self.arrow.fields()),

@@ -8,6 +8,10 @@ const PRIMITIVES: [&str; 8] = [
     "null", "boolean", "int", "long", "float", "double", "bytes", "string",
 ];
 
+/// Fields, items and branches of a schema, counted wherever they stand.
+const MOST_TYPES: usize = 10_000;
+const DEEPEST: usize = 64;
+
 /// A schema and all named types that it defines.
 #[derive(Debug)]
 pub struct Names<'a> {
@@ -134,6 +138,36 @@ impl<'a> Names<'a> {
         Ok(node.clone())
     }
 
+    /// Fails on a schema that would take more memory than any record is worth: a type that is named in
+    /// several places is decoded in each, so that a few lines can stand for millions of columns.
+    pub fn check_size(&self) -> Result<(), String> {
+        self.count(&self.root(), 0, &mut 0)
+    }
+
+    fn count(&self, node: &Node<'a>, depth: usize, types: &mut usize) -> Result<(), String> {
+        *types += 1;
+        if *types > MOST_TYPES {
+            return Err(format!(
+                "it has more than {MOST_TYPES} fields, with those of the types within"
+            ));
+        }
+        if depth > DEEPEST {
+            return Err(format!(
+                "its types are nested deeper than {DEEPEST}, or without end"
+            ));
+        }
+        let mut inner = |node: &Node<'a>| self.count(node, depth + 1, types);
+        match self.shape(node)? {
+            Shape::Primitive(_) | Shape::Enum(_) | Shape::Fixed(_) => Ok(()),
+            Shape::Array(of) | Shape::Map(of) => inner(&of),
+            Shape::Union(branches) => branches.iter().try_for_each(inner),
+            Shape::Record(record) => {
+                let mut fields = record.fields();
+                fields.try_for_each(|field| inner(&Node::field(&record, field)))
+            }
+        }
+    }
+
     /// The schema of a type with every name defined where it stands first.
     pub fn expanded(&self, node: &Node<'a>) -> Value {
         let mut written = Vec::new();
@@ -197,8 +231,12 @@ impl<'a> Names<'a> {
             }
         }
         let fields = object.get_mut("fields").and_then(Value::as_array_mut);
-        for field in fields.into_iter().flatten() {
-            field["type"] = self.expand(&field["type"], namespace, written);
+        let fields = fields.into_iter().flatten();
+        // What is no object is no field, which the decoder will say.
+        for field in fields.filter_map(Value::as_object_mut) {
+            if let Some(of) = field.get_mut("type") {
+                *of = self.expand(of, namespace, written);
+            }
         }
     }
 }

@@ -221,7 +221,8 @@ fn symbols(writer: &Named<'_>, reader: &Named<'_>) -> Result<Plan, String> {
 /// numbers: these would silently mean something else. A plain number may get or lose its meaning.
 fn cast(from: &DataType, to: &DataType) -> Result<Plan, String> {
     use DataType::{
-        Binary, Date32, Float32, Float64, Int32, Int64, Time32, Time64, Timestamp, Utf8,
+        Binary, Date32, FixedSizeBinary, Float32, Float64, Int32, Int64, Time32, Time64, Timestamp,
+        Utf8,
     };
     if from == to {
         return Ok(Plan::Same);
@@ -232,6 +233,9 @@ fn cast(from: &DataType, to: &DataType) -> Result<Plan, String> {
         | (Float32, Float64)
         | (Utf8, Binary)
         | (Binary, Utf8)
+        // A uuid, which is the only primitive type that is kept so.
+        | (Utf8, FixedSizeBinary(16))
+        | (FixedSizeBinary(16), Utf8)
         | (Date32 | Time32(_), Int32 | Int64)
         | (Time64(_) | Timestamp(..), Int64) => Ok(Plan::Cast(to.clone())),
         _ => Err(no(&from.to_string(), &to.to_string())),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, StringBuilder};
+use arrow_array::builder::{BinaryBuilder, FixedSizeBinaryBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type,
@@ -18,6 +18,7 @@ use arrow_array::{
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, FieldRef, TimeUnit};
 use arrow_select::take::take;
+use uuid::Uuid;
 
 use super::plan::{From, Plan, Source};
 
@@ -128,8 +129,33 @@ fn own_items(offsets: &OffsetBuffer<i32>, items: &ArrayRef) -> (OffsetBuffer<i32
     (OffsetBuffer::new(ScalarBuffer::from(offsets)), own)
 }
 
+fn uuids(array: &ArrayRef, valid: Option<&NullBuffer>) -> Result<ArrayRef, String> {
+    let mut bytes = FixedSizeBinaryBuilder::with_capacity(array.len(), 16);
+    for (row, text) in array.as_string::<i32>().iter().enumerate() {
+        match text.map(Uuid::parse_str) {
+            Some(Ok(uuid)) => bytes
+                .append_value(uuid.as_bytes())
+                .map_err(|e| e.to_string())?,
+            Some(Err(_)) if valid.is_none_or(|v| v.is_valid(row)) => {
+                return Err("text that is no uuid, to become one".into());
+            }
+            _ => bytes.append_null(),
+        }
+    }
+    Ok(Arc::new(bytes.finish()))
+}
+
 fn cast(array: &ArrayRef, to: &DataType, valid: Option<&NullBuffer>) -> Result<ArrayRef, String> {
     match (array.data_type(), to) {
+        (DataType::Utf8, DataType::FixedSizeBinary(_)) => uuids(array, valid),
+        (DataType::FixedSizeBinary(_), _) => {
+            let mut texts = StringBuilder::new();
+            for bytes in array.as_fixed_size_binary() {
+                let uuid = bytes.and_then(|bytes| Uuid::from_slice(bytes).ok());
+                texts.append_option(uuid.map(|uuid| uuid.to_string()));
+            }
+            Ok(Arc::new(texts.finish()))
+        }
         (DataType::Utf8, _) => {
             let texts = array.as_string::<i32>().iter();
             let mut bytes = BinaryBuilder::new();

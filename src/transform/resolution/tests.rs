@@ -8,6 +8,7 @@ use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use fastrand::Rng;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::names::self_contained;
@@ -169,6 +170,22 @@ fn text_and_bytes_become_each_other_if_they_can() {
 }
 
 #[test]
+fn a_uuid_and_its_text_become_each_other() {
+    let uuid = json!({"type": "string", "logicalType": "uuid"});
+    let text = "0a0b0c0d-0102-4304-8506-0708090a0b0c";
+    let datum = [&[72][..], text.as_bytes()].concat();
+    becomes(
+        json!("string"),
+        &datum,
+        uuid.clone(),
+        "[10, 11, 12, 13, 1, 2, 67, 4, 133, 6, 7, 8, 9, 10, 11, 12]",
+    );
+    becomes(uuid.clone(), &datum, json!("string"), &format!("{text:?}"));
+    let why = read(&one(json!("string")), &[2, b'x'], &reader(&one(uuid)));
+    assert!(why.unwrap_err().contains("field 'a': text that is no uuid"));
+}
+
+#[test]
 fn a_plain_number_gets_a_meaning_or_loses_it_and_never_has_another_one() {
     let logical = |kind: &str, name: &str| json!({"type": kind, "logicalType": name});
     let (millis, micros) = (
@@ -268,6 +285,77 @@ fn fields_go_by_name_or_alias_and_what_is_not_written_has_its_default() {
             "(7, 0.5)"
         ]
     );
+}
+
+#[test]
+fn a_schema_that_holds_itself_or_is_nested_without_measure_is_refused() {
+    let of = |inner: Value| one(json!({"type": "array", "items": inner}));
+    let deep = (0..40).fold(
+        json!("int"),
+        |inner, _| json!({"type": "array", "items": {"type": "map", "values": inner}}),
+    );
+    for schema in [of(json!("n.R")), of(deep)] {
+        let why = reader(&one(json!("int"))).resolve(&schema.to_string());
+        assert!(why.unwrap_err().contains("nested deeper than 64"));
+    }
+}
+
+#[test]
+fn a_few_lines_that_stand_for_millions_of_fields_are_refused() {
+    // Each record has the one before it twice.
+    let schema = (0..22).fold(json!("int"), |inner, n| {
+        let again = match n {
+            0 => json!("int"),
+            _ => json!(format!("R{}", n - 1)),
+        };
+        let fields = json!([{"name": "a", "type": inner}, {"name": "b", "type": again}]);
+        json!({"type": "record", "name": format!("R{n}"), "fields": fields})
+    });
+    let why = reader(&one(json!("int"))).resolve(&schema.to_string());
+    assert!(why.unwrap_err().contains("more than 10000 fields"));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(vec![
+        "record", "enum", "fixed", "array", "map", "int", "null", "string", "R", "n.R", "x", "",
+    ]);
+    let key = prop::sample::select(vec![
+        "type",
+        "name",
+        "namespace",
+        "fields",
+        "items",
+        "values",
+        "symbols",
+        "size",
+        "default",
+        "aliases",
+        "logicalType",
+    ]);
+    let leaf = prop_oneof![
+        word.prop_map(Value::from),
+        any::<i8>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+            prop::collection::hash_map(key.clone(), inner, 0..6)
+                .prop_map(|of| of.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_registry_says_is_a_schema_panics_nobody(
+        schema in any_json(), referenced in any_json()
+    ) {
+        let whole = names::self_contained(&schema, std::slice::from_ref(&referenced));
+        for schema in [Ok(schema), whole].into_iter().flatten() {
+            let _ = reader(&one(json!("int"))).resolve(&schema.to_string());
+        }
+    }
 }
 
 #[test]

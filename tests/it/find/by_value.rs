@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{archived, find, prune_all_but_the_newest, rows};
 use crate::harness::read_back::python;
-use crate::harness::{Archive, Lineage, Root, Storage, Topic};
+use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 
 /// Milliseconds since 1970 as `--time` takes them.
 fn moment(millis: i64) -> String {
@@ -108,6 +108,42 @@ fn a_uuid_is_found_in_the_range_that_was_given_and_nowhere_else() {
     for (from, to) in [(&*behind, &*newest), (&*newest, "1")] {
         let (code, found) = with(from, to);
         assert_eq!((code, &found["records"]), (1, &json!([])), "{found}");
+    }
+}
+
+#[test]
+fn a_field_of_the_type_uuid_is_found_also_where_older_files_do_not_have_it() {
+    let (archive, topic, folder) = (Archive::new(Storage::S3), Topic::create(1), Folder::new());
+    let run = |name: &str, fields: &str, datum: &[u8], flags: &[&str]| {
+        let schema = format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+        let path = folder.path().join(name);
+        std::fs::write(&path, schema).unwrap();
+        topic.produce_raw(0, [Some(datum)]);
+        let fixed = ["--bounded", "--avro-schema", path.to_str().unwrap()];
+        Lineage::run(&archive, &topic, &[&fixed[..], flags].concat());
+    };
+    let uuid = "0a0b0c0d-0102-4304-8506-0708090a0b0c";
+    let of = |uuid: &str| find(&archive, &["--uuid", uuid, "--from", "1"]);
+    let number = r#"{"name":"a","type":"int"}"#;
+    run("first.avsc", number, &[2], &[]);
+    assert_eq!(of(uuid).0, 2, "no file has the field");
+    let both =
+        format!(r#"{number},{{"name":"uuid","type":{{"type":"string","logicalType":"uuid"}}}}"#);
+    let datum = [&[4, 72][..], uuid.as_bytes()].concat();
+    run(
+        "second.avsc",
+        &both,
+        &datum,
+        &["--parquet-bloom-columns=uuid"],
+    );
+    let (code, found) = of(uuid);
+    assert_eq!(
+        (code, &found["records"][0]["offset"]),
+        (0, &json!(1)),
+        "{found}"
+    );
+    for absent in ["0a0b0c0d-0102-4304-8506-0708090a0b0d", "no uuid"] {
+        assert_eq!(of(absent).0, 1);
     }
 }
 
