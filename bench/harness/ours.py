@@ -26,10 +26,10 @@ def settings(servers, topic, prefix, codec):
     }
 
 
-def measure(lineage, servers, bucket, topic, records, prefix, codec, log):
-    """Archives the topic once, and lets `lineage verify` say that all of it is there."""
+def measure(lineage, servers, bucket, topic, records, prefix, codec, log, more=None):
+    """Archives the topic once, with `more` settings, and lets `lineage verify` say that all of it is there."""
     env = settings(servers, topic, prefix, codec)
-    used = process.measured([lineage, "run", "--bounded"], log, env)
+    used = process.measured([lineage, "run", "--bounded"], log, env | (more or {}))
     process.run([lineage, "verify"], env=env)
 
     files = bucket.files(output(prefix), ".parquet")

@@ -7,8 +7,10 @@ from . import process
 PARTITIONS = 10
 
 
-def fill(binaries: pathlib.Path, servers, topic, records, partitions=PARTITIONS):
-    """A new topic that holds exactly `records` records, as fast as the generator makes them."""
+def fill(binaries: pathlib.Path, servers, topic, records, partitions=PARTITIONS, schema_id=None):
+    """A new topic that holds exactly `records` records, as fast as the generator makes them; in Confluent's wire
+    format with a schema id."""
+    confluent = [] if schema_id is None else ["--schema-id", str(schema_id)]
     process.run(
         [
             binaries / "data-generator",
@@ -17,6 +19,7 @@ def fill(binaries: pathlib.Path, servers, topic, records, partitions=PARTITIONS)
             *("--partitions", str(partitions)),
             *("--count", str(records)),
             *("--rate-per-sec", "0"),
+            *confluent,
         ],
         echo=True,
     )

@@ -2,6 +2,8 @@
 
 pub mod args;
 pub mod bound;
+#[cfg(test)]
+mod documented;
 pub mod location;
 pub mod secret;
 pub mod settings;

@@ -406,14 +406,21 @@ fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {
     }
 }
 
-/// Other topics may come to those that have saved offsets; none of these may be left out, or be another
-/// one of the same name.
+/// Other topics may come to those that have saved offsets; of these none may be left out unless that is
+/// allowed, and never all, and none may be another one of the same name.
 fn same_topics(newest: &Slot, facts: &Facts<'_>) -> Result<(), Refusal> {
     let (stored, own) = (&newest.identity.topic, &facts.identity.topic);
+    let included = |saved: &SplitOffset| stored == own || facts.topics.include(&saved.split.topic);
+    if stored != own && !newest.next_offsets.iter().any(included) {
+        return Err(Refusal::OtherJob {
+            what: "topic (KAFKA_TOPIC)",
+            stored: stored.clone(),
+            own: own.clone(),
+        });
+    }
     for saved in &newest.next_offsets {
         let topic = &saved.split.topic;
-        let left_out = stored != own && !facts.topics.include(topic);
-        if left_out && !facts.allow_lost_offsets {
+        if !included(saved) && !facts.allow_lost_offsets {
             return Err(Refusal::TopicLeftOut {
                 topic: topic.to_string(),
                 stored: stored.clone(),
