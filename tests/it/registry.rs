@@ -248,7 +248,7 @@ import glob, json, sys
 import duckdb
 files = sorted(glob.glob(sys.argv[1] + "/**/*.parquet", recursive=True))
 rows = duckdb.read_parquet(files, union_by_name=True)
-told = duckdb.sql("SELECT count(*), count(DISTINCT uuid), count(weight), sum(weight) FROM rows").fetchone()
+told = duckdb.sql("SELECT count(*), count(DISTINCT uuid), count(weight), sum(weight) FROM rows").fetchall()[0]
 json.dump([len(files), *told], sys.stdout)
 "#;
         let output = archive.mirror(Root::Output);

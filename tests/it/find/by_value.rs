@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{archived, find, prune_all_but_the_newest, rows};
 use crate::harness::read_back::python;
-use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
+use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic, looking};
 
 /// Milliseconds since 1970 as `--time` takes them.
 fn moment(millis: i64) -> String {
@@ -123,10 +123,16 @@ fn a_field_of_the_type_uuid_is_found_also_where_older_files_do_not_have_it() {
         Lineage::run(&archive, &topic, &[&fixed[..], flags].concat());
     };
     let uuid = "0a0b0c0d-0102-4304-8506-0708090a0b0c";
-    let of = |uuid: &str| find(&archive, &["--uuid", uuid, "--from", "1"]);
+    let of = |uuid: &str| find(&archive, &["--uuid", uuid, "--from", "1", "--to", "9"]);
     let number = r#"{"name":"a","type":"int"}"#;
     run("first.avsc", number, &[2], &[]);
-    assert_eq!(of(uuid).0, 2, "no file has the field");
+    let flags = ["find", "--uuid", uuid, "--from", "1", "--to", "9"];
+    let said = looking(&archive, &flags);
+    assert_eq!(
+        said.status.code(),
+        Some(2),
+        "no file has the field: {said:?}"
+    );
     let both =
         format!(r#"{number},{{"name":"uuid","type":{{"type":"string","logicalType":"uuid"}}}}"#);
     let datum = [&[4, 72][..], uuid.as_bytes()].concat();
