@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use data_generator::Progress;
+use serde_json::{Value, json};
 
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::secured_kafka::{
@@ -124,10 +125,9 @@ fn without_the_right_to_use_the_group_it_is_degraded_and_archives() {
     let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
     topic.produce(1_000);
     let settings = secured_kafka().settings_of(Listener::SaslTls, "PLAIN", NO_GROUP);
-    // Known at the start, long before the first checkpoint.
-    let flags = ["--checkpoint-interval", "1h"];
-    let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings.pairs());
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
     lineage.wait_until_it_says("kafka group");
+    archive.wait_for_all_of(&topic);
     let log = lineage.log();
     assert!(
         log.contains("degraded") && log.contains("KAFKA_GROUP_ID"),
@@ -170,12 +170,15 @@ fn verify_asks_a_secured_kafka_too() {
     topic.produce(1_000);
     Lineage::start_with(&archive, &topic, &BOUNDED, &settings.pairs()).ends_with(0);
     let ask = |settings: &Settings| {
-        looking_with(&archive, &["verify", "--check-kafka"], &settings.pairs())
+        let command = ["verify", "--check-kafka", "--json"];
+        looking_with(&archive, &command, &settings.pairs())
     };
     let lost = archive.keys(Root::Output).remove(0);
     archive.delete(Root::Output, &lost);
-    let said = String::from_utf8(ask(&settings).stdout).unwrap();
-    assert!(said.contains("delivered"), "{said}");
+    let report: Value = serde_json::from_slice(&ask(&settings).stdout).unwrap();
+    let partition = &report["partitions"][0];
+    assert_ne!(partition["missing"], json!([]), "{report}");
+    assert_eq!(partition["kafka"]["delivered"], partition["missing"]);
     let refused = ask(&settings.with("KAFKA_SASL_PASSWORD", "wrong"));
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8(refused.stderr).unwrap();

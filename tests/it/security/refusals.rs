@@ -147,6 +147,23 @@ fn another_protocol_than_the_brokers_is_refused_with_the_one_to_set() {
 }
 
 #[test]
+fn a_port_without_sasl_is_refused_with_the_protocol_to_set() {
+    let kafka = secured_kafka();
+    for (listener, with_sasl, said) in [
+        (
+            Listener::Admin,
+            Listener::SaslPlaintext,
+            "set it to PLAINTEXT",
+        ),
+        (Listener::Tls, Listener::SaslTls, "set it to SSL"),
+    ] {
+        let settings = kafka.settings_of(with_sasl, "PLAIN", ARCHIVER);
+        let settings = settings.with("KAFKA_BOOTSTRAP_SERVERS", &kafka.address(listener));
+        not_let_in(&settings, &["has no SASL at this port", said]);
+    }
+}
+
+#[test]
 fn a_server_that_only_ends_its_connections_is_waited_for_in_every_protocol() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
