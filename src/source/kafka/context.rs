@@ -253,7 +253,7 @@ impl ClientContext for Context {
         let Some(tokens) = &self.tokens else {
             return Err("no token is to be had".into());
         };
-        let token = tokens.token();
+        let token = tokens.token(&self.health, &self.clock);
         self.said().no_token = token.as_ref().err().cloned();
         Ok(token?)
     }

@@ -12,6 +12,7 @@ mod permission;
 pub mod reader;
 mod refusal;
 pub mod security;
+mod token_endpoint;
 pub mod topics;
 
 pub use cluster::{Cluster, ClusterError, Watermarks};

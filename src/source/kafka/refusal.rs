@@ -226,7 +226,7 @@ fn who(security: &Security) -> String {
                 format!("the token of KAFKA_OAUTH_TOKEN_FILE={}", path.display())
             }
             Origin::Endpoint(credentials) => {
-                format!("the token of KAFKA_OAUTH_TOKEN_URL={}", credentials.url)
+                format!("the token of KAFKA_OAUTH_TOKEN_URL={}", credentials.shown())
             }
         },
         Some(Sasl::Password {

@@ -9,6 +9,7 @@ use rustls::CertificateError;
 
 use super::access::Encryption;
 use super::credentials::NoCredentials;
+use crate::causes::find;
 use crate::runtime::retry::with_causes;
 
 /// What the text needs beside the error.
@@ -154,24 +155,6 @@ pub(super) fn untrusted(error: &(dyn Error + 'static)) -> Option<String> {
         }
     };
     Some(format!("{meaning} ({error})"))
-}
-
-/// The first error of this type among the causes.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // What an I/O error is made of is not among its causes.
-        let inner = error.downcast_ref::<std::io::Error>();
-        if let Some(inner) = inner.and_then(std::io::Error::get_ref) {
-            next = Some(inner);
-            continue;
-        }
-        next = error.source();
-    }
-    None
 }
 
 fn status(text: &str) -> Option<u16> {
