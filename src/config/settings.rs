@@ -88,6 +88,11 @@ pub struct Settings {
 pub enum SettingsError {
     #[error("--kafka-property {key}: this property is not yours to set: {reason}")]
     OwnedProperty { key: String, reason: &'static str },
+    #[error(
+        "--kafka-property: the one of number {number} (line {number} of KAFKA_PROPERTIES) is not KEY=VALUE. A \
+         value cannot have several lines: name a file that holds it"
+    )]
+    NoProperty { number: usize },
     #[error("--kafka-property {key} was given twice")]
     PropertyTwice { key: String },
     #[error("{first} and {second} overlap ({location}): give each a folder of its own")]

@@ -11,12 +11,41 @@ use super::access::Encryption;
 use super::credentials::NoCredentials;
 use crate::causes::find;
 use crate::runtime::retry::with_causes;
+use crate::store::StoreError;
 
 /// What the text needs beside the error.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub action: &'static str,
     pub s3_bucket: &'a str,
     pub encryption: &'a Encryption,
+}
+
+impl Request<'_> {
+    /// Refused, or not answered. What the store answered is in neither but for its code and its message: it
+    /// may hold what was sent to it.
+    pub(crate) fn failed(&self, url: String, error: Box<dyn Error + Send + Sync>) -> StoreError {
+        match self.refusal(&*error) {
+            Some(why) => StoreError::Denied {
+                action: self.action,
+                url,
+                source: why.into(),
+            },
+            None => StoreError::unavailable(self.action, url, without_body(error)),
+        }
+    }
+}
+
+/// An error of which nothing shows a body.
+fn without_body(error: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
+    let text = with_causes(&*error);
+    let Some((before, body)) = text.split_once('<') else {
+        return error;
+    };
+    let before = before.trim_end_matches([' ', ':', '"']);
+    match between(body, "Code>", "</Code>") {
+        Some(code) => format!("{before}: {code}").into(),
+        None => before.into(),
+    }
 }
 
 /// The right that an action needs.
@@ -176,6 +205,8 @@ fn shortened(text: &str) -> String {
     let answer = text
         .split_once("status code: ")
         .map_or(text, |(_, answer)| answer);
+    // Of a page that nobody has asked for nothing is worth more than its status.
+    let answer = answer.split('<').next().unwrap_or(answer);
     let words: Vec<_> = answer.split_whitespace().take(30).collect();
     words.join(" ").trim_end_matches(':').to_owned()
 }
@@ -306,6 +337,31 @@ mod tests {
             let text = of(action, encryption, status, &body).unwrap();
             assert!(text.contains(said), "{text}");
             assert!(!text.contains('<'), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_body_is_shown_but_code_and_message() {
+        let request = Request {
+            action: "writing",
+            s3_bucket: "archive",
+            encryption: &Encryption::S3,
+        };
+        let body =
+            "<Error><Code>TheCode</Code><Message>its words</Message><Token-0>geheim</Token-0>";
+        for (answer, said) in [
+            (format!("400 Bad Request: {body}"), "TheCode: its words"),
+            (format!("503 Slow Down: {body}"), "503 Slow Down: TheCode"),
+            (
+                "502 Bad Gateway: <html>geheim".to_owned(),
+                "502 Bad Gateway",
+            ),
+            ("403 Forbidden: <html>geheim".to_owned(), "403 Forbidden"),
+        ] {
+            let error = format!("Server returned non-2xx status code: {answer}");
+            let shown = with_causes(&request.failed("s3://archive/x".into(), error.into()));
+            assert!(shown.contains(said), "{shown}");
+            assert!(!shown.contains("geheim") && !shown.contains('<'), "{shown}");
         }
     }
 
