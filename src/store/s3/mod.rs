@@ -5,6 +5,7 @@
 //! retries for as long as it takes, and says so.
 
 pub mod access;
+pub mod container;
 pub mod credentials;
 pub mod profile;
 pub(crate) mod refusal;

@@ -38,14 +38,23 @@ impl Request<'_> {
 /// An error of which nothing shows a body.
 fn without_body(error: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
     let text = with_causes(&*error);
-    let Some((before, body)) = text.split_once('<') else {
-        return error;
-    };
-    let before = before.trim_end_matches([' ', ':', '"']);
-    match between(body, "Code>", "</Code>") {
-        Some(code) => format!("{before}: {code}").into(),
-        None => before.into(),
+    match text.contains('<') {
+        true => shown(&text).into(),
+        false => error,
     }
+}
+
+/// A text with the body of an answer, of which only code and message are kept.
+pub(super) fn shown(text: &str) -> String {
+    let Some((before, body)) = text.split_once('<') else {
+        return text.to_owned();
+    };
+    let before = before.trim_end_matches([' ', ':', '"']).to_owned();
+    let said = ["Code", "Message"].iter().filter_map(|part| {
+        let (begin, end) = (format!("{part}>"), format!("</{part}>"));
+        between(body, &begin, &end).filter(|said| !said.is_empty())
+    });
+    said.fold(before, |text, said| format!("{text}: {said}"))
 }
 
 /// The right that an action needs.

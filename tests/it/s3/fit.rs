@@ -23,6 +23,7 @@ fn refused(said: &str, root: Root, mut judge: impl FnMut(&Request) -> Fate + Sen
         assert_eq!(archive.keys(root), [""; 0], "{root:?}");
         assert_eq!(archive.trials(root), [""; 0], "{root:?}");
     }
+    assert_eq!(archive.open_trials(), [""; 0]);
 }
 
 fn puts_an_object(request: &Request) -> bool {
