@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 pub struct TokenEndpoint {
     pub url: String,
     issued: Arc<AtomicUsize>,
+    hanging: Arc<AtomicBool>,
 }
 
 impl TokenEndpoint {
@@ -26,8 +27,15 @@ impl TokenEndpoint {
         let known = format!("Basic {}", STANDARD.encode(format!("{client}:{secret}")));
         let issued = Arc::new(AtomicUsize::new(0));
         let count = issued.clone();
+        let hanging = Arc::new(AtomicBool::new(false));
+        let hangs = hanging.clone();
         std::thread::spawn(move || {
+            let mut held = Vec::new();
             for mut connection in listener.incoming().flatten() {
+                if hangs.load(Ordering::Relaxed) {
+                    held.push(connection);
+                    continue;
+                }
                 let (authorization, body) = request(&connection);
                 let wanted = format!("grant_type=client_credentials&scope={scope}");
                 let (status, answer) = if authorization != known {
@@ -54,7 +62,21 @@ impl TokenEndpoint {
                 );
             }
         });
-        Self { url, issued }
+        Self {
+            url,
+            issued,
+            hanging,
+        }
+    }
+
+    /// It answers nobody any more, and ends no connection.
+    pub fn hang(&self) {
+        self.hanging.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers who asks from now on.
+    pub fn go_on(&self) {
+        self.hanging.store(false, Ordering::Relaxed);
     }
 
     /// How many tokens it has issued.

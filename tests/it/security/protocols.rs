@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use data_generator::Progress;
 use serde_json::{Value, json};
 
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::secured_kafka::{
-    ARCHIVER, KEY_PASSWORD, Listener, NO_GROUP, PASSWORD, Settings, secured_kafka, token,
+    ARCHIVER, KEY_PASSWORD, Listener, NO_GROUP, NO_READER, PASSWORD, Settings, secured_kafka, token,
 };
 use crate::harness::token_endpoint::TokenEndpoint;
 use crate::harness::{
@@ -52,6 +51,13 @@ fn tls_without_and_with_a_certificate_of_the_client() {
         .with("KAFKA_SSL_KEY_FILE", &kafka.file("client-encrypted.key"))
         .with("KAFKA_SSL_KEY_PASSWORD", KEY_PASSWORD);
     archives_exactly(&encrypted);
+    let folder = Folder::new();
+    let file = folder.path().join("password");
+    fs::write(&file, format!("{KEY_PASSWORD}\n")).unwrap();
+    let of_file = encrypted
+        .without("KAFKA_SSL_KEY_PASSWORD")
+        .with("KAFKA_SSL_KEY_PASSWORD_FILE", file.to_str().unwrap());
+    archives_exactly(&of_file);
 }
 
 #[test]
@@ -93,13 +99,14 @@ fn a_token_file_is_read_again_before_its_token_ends() {
     topic.produce(1_000);
     let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
     lineage.wait_until_it_says("checkpoint complete");
-    // As long as the old one is good it stays in use; a broker ends a connection with the token.
+    // As long as the old one is good it stays in use; a broker ends a connection with the token. So records
+    // come until it has ended.
     let longer = file.with_extension("new");
     fs::write(&longer, token(ARCHIVER, 3_600)).unwrap();
     fs::rename(&longer, &file).unwrap();
-    std::thread::sleep(Duration::from_secs(11));
-    topic.produce(1_000);
+    topic.produce_slowly(600, 50).join().unwrap();
     archive.wait_for_all_of(&topic);
+    assert_eq!(lineage.says("degraded"), 0, "{}", lineage.log());
     lineage.stop();
     assert_exact(&archive, &topic, Past::Calm);
 }
@@ -118,6 +125,59 @@ fn client_credentials_get_tokens_one_for_all_clients() {
         .with("KAFKA_OAUTH_SCOPE", "kafka");
     archives_exactly(&settings);
     assert_eq!(endpoint.issued(), 1);
+    let folder = Folder::new();
+    let file = folder.path().join("secret");
+    fs::write(&file, "GEHEIM-client\n").unwrap();
+    let of_file = settings
+        .without("KAFKA_OAUTH_CLIENT_SECRET")
+        .with("KAFKA_OAUTH_CLIENT_SECRET_FILE", file.to_str().unwrap());
+    archives_exactly(&of_file);
+}
+
+#[test]
+fn an_endpoint_that_hangs_stops_nothing_while_the_last_token_is_good() {
+    let endpoint = TokenEndpoint::start("me", "GEHEIM-client", "", || token(ARCHIVER, 30));
+    let settings = secured_kafka()
+        .settings(Listener::SaslTls)
+        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .with("KAFKA_OAUTH_TOKEN_URL", &endpoint.url)
+        .with("KAFKA_OAUTH_CLIENT_ID", "me")
+        .with("KAFKA_OAUTH_CLIENT_SECRET", "GEHEIM-client");
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
+    topic.produce(1_000);
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
+    archive.wait_for_all_of(&topic);
+    endpoint.hang();
+    // The next token is wanted long before this one ends.
+    lineage.wait_until_it_says("kafka token");
+    assert_eq!(lineage.says("degraded"), 1, "{}", lineage.log());
+    topic.produce(1_000);
+    archive.wait_for_all_of(&topic);
+    endpoint.go_on();
+    lineage.wait_until_it_says("recovered");
+    assert_eq!(endpoint.issued(), 2);
+    topic.produce(1_000);
+    archive.wait_for_all_of(&topic);
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn a_right_that_is_taken_and_given_back_makes_it_degraded_and_never_ends_it() {
+    let kafka = secured_kafka();
+    let (archive, topic) = (Archive::new(Storage::Local), kafka.topic(2));
+    topic.produce(1_000);
+    let settings = kafka.settings_of(Listener::SaslPlaintext, "PLAIN", ARCHIVER);
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
+    archive.wait_for_all_of(&topic);
+    kafka.forbid_reading(ARCHIVER, &topic.name);
+    lineage.wait_until_it_says("degraded");
+    topic.produce(1_000);
+    kafka.forbid_no_more(ARCHIVER, &topic.name);
+    archive.wait_for_all_of(&topic);
+    lineage.wait_until_it_says("recovered");
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
 }
 
 #[test]
@@ -183,6 +243,34 @@ fn verify_asks_a_secured_kafka_too() {
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("KAFKA_SASL_PASSWORD"), "{said}");
+}
+
+#[test]
+fn verify_says_of_each_topic_whether_it_may_be_read() {
+    let kafka = secured_kafka();
+    let mut topics = [kafka.topic(1), kafka.topic(1)];
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    topics.iter().for_each(|topic| topic.produce(100));
+    let names = topics.each_ref().map(|topic| topic.name.as_str());
+    let archive = Archive::new(Storage::Local);
+    let both = kafka
+        .settings_of(Listener::SaslTls, "PLAIN", ARCHIVER)
+        .with("KAFKA_TOPIC", &names.join(","));
+    Lineage::start_with(&archive, &topics[0], &BOUNDED, &both.pairs()).ends_with(0);
+    for key in archive.keys(Root::Output) {
+        archive.delete(Root::Output, &key);
+    }
+    // Of the first one it may.
+    kafka.permit_reading(NO_READER, names[0]);
+    let settings = kafka.settings_of(Listener::SaslTls, "PLAIN", NO_READER);
+    let command = ["verify", "--check-kafka"];
+    let refused = looking_with(&archive, &command, &settings.pairs());
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains(&format!("{} may not be read", names[1])),
+        "{said}"
+    );
 }
 
 /// A topic of the broker is filled by the generator as everybody would do it.

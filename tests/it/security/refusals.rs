@@ -109,7 +109,7 @@ fn certificates_of_brokers_are_refused_each_with_its_own_reason() {
 }
 
 #[test]
-fn a_certificate_of_the_client_that_is_missing_or_foreign_is_refused() {
+fn a_certificate_of_the_client_that_is_missing_foreign_or_expired_is_refused() {
     let kafka = secured_kafka();
     let missing = kafka.settings(Listener::MutualTls);
     not_let_in(
@@ -118,9 +118,15 @@ fn a_certificate_of_the_client_that_is_missing_or_foreign_is_refused() {
     );
     let file = kafka.file("other-client.crt");
     let foreign = missing
+        .clone()
         .with("KAFKA_SSL_CERTIFICATE_FILE", &file)
         .with("KAFKA_SSL_KEY_FILE", &kafka.file("other-client.key"));
     not_let_in(&foreign, &["does not take the certificate", &file]);
+    let file = kafka.file("expired-client.crt");
+    let expired = missing
+        .with("KAFKA_SSL_CERTIFICATE_FILE", &file)
+        .with("KAFKA_SSL_KEY_FILE", &kafka.file("expired-client.key"));
+    not_let_in(&expired, &["does not take the certificate", &file]);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn read(archive: &Archive, root: Root, key: &str) -> String {
 }
 
 fn assert_has_none_in_store(archive: &Archive, further: &[&str]) {
-    for root in [Root::Checkpoints, Root::CommitLog] {
+    for root in [Root::Checkpoints, Root::CommitLog, Root::Output] {
         let keys = archive.keys(root);
         assert!(!keys.is_empty(), "{root:?}");
         for key in keys {
