@@ -9,9 +9,11 @@ mod liveness;
 mod native;
 pub mod oauth;
 mod permission;
+mod probe;
 pub mod reader;
 mod refusal;
 pub mod security;
+mod token;
 mod token_endpoint;
 pub mod topics;
 

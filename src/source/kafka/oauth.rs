@@ -7,32 +7,23 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
-use serde::Deserialize;
 use url::Url;
 
+use super::token::{LONGEST_LIFETIME, Token};
 use super::token_endpoint;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::config::shown::without_user;
 use crate::runtime::health::Health;
 
-/// What a token lasts that does not say it: it is got again before that.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(300);
-/// A token is not believed to last longer if only the endpoint says so, and not itself.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// Of the life of an endpoint's token, after which another one is asked for: librdkafka wants a new one
 /// after four fifths.
 const USED: f64 = 0.6;
 /// No endpoint is asked more often, however soon its tokens end, and one that gave none again after it.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Librdkafka counts in microseconds.
-const LAST_MS: i64 = i64::MAX / 1_000;
-
 pub(super) const ORIGIN_URL: &str = "KAFKA_OAUTH_TOKEN_URL";
 
 /// Concern of the tokens in the health.
@@ -125,26 +116,6 @@ struct Given {
     kept: bool,
 }
 
-#[derive(Clone)]
-pub(super) struct Token {
-    value: String,
-    principal: String,
-    expires: SystemTime,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("******")
-    }
-}
-
-/// Of a JWT, those that a client needs. Nobody checks its signature here: that is the broker's part.
-#[derive(Default, Deserialize)]
-struct Claims {
-    sub: Option<String>,
-    exp: Option<f64>,
-}
-
 impl TokenSource {
     pub fn new(origin: Origin) -> Self {
         Self {
@@ -213,7 +184,8 @@ impl TokenSource {
         let mut given = self.given();
         let wait = match answer {
             Ok(token) => {
-                let wait = token.refreshed_after(now);
+                let left = token.expires.duration_since(now).unwrap_or_default();
+                let wait = left.mul_f64(USED).clamp(PAUSE, LONGEST_LIFETIME);
                 (given.last, given.failed) = (Some(token), None);
                 wait
             }
@@ -262,66 +234,6 @@ impl Given {
     }
 }
 
-impl Token {
-    pub(super) fn new(
-        value: String,
-        lifetime: Option<Duration>,
-        principal: &str,
-        now: SystemTime,
-        origin: &'static str,
-    ) -> Result<Self, TokenError> {
-        let claims = claims(&value);
-        let at = |seconds: f64| {
-            let since = Duration::try_from_secs_f64(seconds).ok()?;
-            UNIX_EPOCH.checked_add(since)
-        };
-        let lifetime = lifetime.unwrap_or(UNSAID_LIFETIME).min(LONGEST_LIFETIME);
-        let said = claims.exp.and_then(at);
-        let token = Self {
-            value,
-            principal: claims.sub.unwrap_or_else(|| principal.to_owned()),
-            expires: said.or_else(|| now.checked_add(lifetime)).unwrap_or(now),
-        };
-        match token.expires <= now {
-            true => Err(token.expired(origin)),
-            false => Ok(token),
-        }
-    }
-
-    fn expired(&self, origin: &'static str) -> TokenError {
-        let at = humantime::format_rfc3339_seconds(self.expires).to_string();
-        TokenError::Expired { origin, at }
-    }
-
-    /// When the next one is to be got.
-    fn refreshed_after(&self, now: SystemTime) -> Duration {
-        let left = self.expires.duration_since(now).unwrap_or_default();
-        left.mul_f64(USED).clamp(PAUSE, LONGEST_LIFETIME)
-    }
-
-    fn for_librdkafka(self) -> OAuthToken {
-        let since = self.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let lifetime_ms = i64::try_from(since.as_millis()).unwrap_or(LAST_MS);
-        OAuthToken {
-            token: self.value,
-            principal_name: self.principal,
-            lifetime_ms: lifetime_ms.min(LAST_MS),
-        }
-    }
-}
-
-fn claims(token: &str) -> Claims {
-    let mut parts = token.split('.');
-    let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
-        return Claims::default();
-    };
-    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
-    payload.map_or_else(
-        |_| Claims::default(),
-        |payload| serde_json::from_slice(&payload).unwrap_or_default(),
-    )
-}
-
 fn of_file(path: &PathBuf, now: SystemTime) -> Result<Token, TokenError> {
     let text = std::fs::read_to_string(path).map_err(|e| TokenError::File {
         path: path.clone(),
@@ -344,6 +256,10 @@ fn of_file(path: &PathBuf, now: SystemTime) -> Result<Token, TokenError> {
 mod tests {
     use std::io::{Read, Write};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::UNIX_EPOCH;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
     use crate::clock::SystemClock;
@@ -396,15 +312,6 @@ mod tests {
     fn issued(seconds: f64, now: SystemTime) -> Result<Token, TokenError> {
         let lifetime = Duration::try_from_secs_f64(seconds).ok();
         Token::new("opaque".into(), lifetime, "me", now, ORIGIN_URL)
-    }
-
-    #[test]
-    fn a_lifetime_beyond_all_clocks_is_a_day() {
-        let now = SystemTime::now();
-        let token = issued(i64::MAX as f64, now).unwrap();
-        assert_eq!(token.expires, now + LONGEST_LIFETIME);
-        let text = jwt(r#"{"exp":9223372036854775807}"#);
-        assert!(of(&text).unwrap().lifetime_ms <= LAST_MS);
     }
 
     fn source() -> TokenSource {

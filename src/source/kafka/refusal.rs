@@ -1,22 +1,15 @@
 //! Why a broker does not let us in, where waiting does not cure it.
 //!
 //! Librdkafka tries again whatever has failed, and says why in words. They are read here, in one place.
-//! Where they can mean several things, the broker is asked once more, by hand: why its certificate does
-//! not suffice, and what its port speaks.
+//! Where they can mean several things, the broker is asked once more, by hand (`probe.rs`).
 
 use std::fmt;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::blocking::wait_for;
 use super::oauth::{Origin, TokenError};
+use super::probe::{has_sasl, speaks_plaintext, speaks_tls, why_not};
 use super::security::{Sasl, Security};
-
-/// A broker that can be connected to answers what is asked by hand within it.
-const ANSWER: Duration = Duration::from_secs(3);
 
 /// A connection that is closed within it was not wanted, or the broker goes away just then.
 const NEW_MS: u32 = 2_000;
@@ -243,7 +236,7 @@ fn who(security: &Security) -> String {
 }
 
 fn certificate(broker: &str, said: &str, security: &Security) -> String {
-    let why = why_not(broker, security).unwrap_or_else(|| said.to_owned());
+    let why = why_not(broker, security.ca_file.as_deref()).unwrap_or_else(|| said.to_owned());
     let vouching = match &security.ca_file {
         Some(path) => format!("KAFKA_SSL_CA_FILE={}", path.display()),
         None => "the system's certificates (KAFKA_SSL_CA_FILE is not set)".to_owned(),
@@ -268,93 +261,8 @@ fn certificate(broker: &str, said: &str, security: &Security) -> String {
     }
 }
 
-/// Asks for the certificate once more: librdkafka says only that it does not suffice.
-fn why_not(broker: &str, security: &Security) -> Option<String> {
-    let pem = security.ca_file.as_ref().map(std::fs::read);
-    let pem = pem.transpose().ok()?;
-    let url = format!("https://{broker}/");
-    let failed = wait_for(async move {
-        // A proxy would show another certificate.
-        let mut client = reqwest::Client::builder().timeout(ANSWER).no_proxy();
-        if let Some(pem) = pem {
-            client = client.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).ok()?);
-        }
-        // A broker has no answer to it, but its certificate comes first.
-        client.build().ok()?.get(url).send().await.err()
-    });
-    let said = crate::runtime::retry::with_causes(&failed.ok()??);
-    said.split_once("invalid peer certificate: ")
-        .map(|(_, why)| why.to_owned())
-}
-
-/// The beginning of a TLS connection: a broker that speaks TLS answers with a record, be it an alert.
-fn speaks_tls(broker: &str) -> bool {
-    let mut hello = vec![3, 3];
-    hello.extend([7; 32]);
-    // No session, one suite that everybody has had, no compression.
-    hello.extend([0, 0, 2, 0xc0, 0x2f, 1, 0]);
-    let mut record = vec![
-        0x16,
-        3,
-        1,
-        0,
-        hello.len() as u8 + 4,
-        1,
-        0,
-        0,
-        hello.len() as u8,
-    ];
-    record.extend(hello);
-    let answer = first_bytes(broker, &record);
-    answer.is_some_and(|[kind, major, ..]| matches!(kind, 0x15 | 0x16) && major == 3)
-}
-
-/// `ApiVersions`, which every broker answers to everybody.
-fn speaks_plaintext(broker: &str) -> bool {
-    let request = [0, 0, 0, 10, 0, 18, 0, 0, b'l', b'i', b'n', b'e', 0xff, 0xff];
-    let answer = first_bytes(broker, &request);
-    answer.is_some_and(|[_, _, _, _, a, b, c, d, ..]| [a, b, c, d] == *b"line")
-}
-
-/// `SaslHandshake` for PLAIN: a port without SASL says that this is not the state for it.
-fn has_sasl(broker: &str) -> bool {
-    const SUCCESS: i16 = 0;
-    const UNSUPPORTED_MECHANISM: i16 = 33;
-    let request = [
-        0, 0, 0, 17, 0, 17, 0, 1, b'l', b'i', b'n', b'e', 0xff, 0xff, 0, 5, b'P', b'L', b'A', b'I',
-        b'N',
-    ];
-    let answer = first_bytes(broker, &request);
-    answer.is_some_and(|[_, _, _, _, a, b, c, d, high, low]| {
-        let code = i16::from_be_bytes([high, low]);
-        [a, b, c, d] == *b"line" && [SUCCESS, UNSUPPORTED_MECHANISM].contains(&code)
-    })
-}
-
-/// What a broker answers with, at the first of its addresses that answers. What is not there is zero.
-fn first_bytes(broker: &str, sent: &[u8]) -> Option<[u8; 10]> {
-    let mut addresses = broker.to_socket_addrs().ok()?;
-    addresses.find_map(|address| {
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER).ok()?;
-        stream.set_read_timeout(Some(ANSWER)).ok()?;
-        stream.write_all(sent).ok()?;
-        let mut bytes = [0; 10];
-        let mut count = 0;
-        while count < bytes.len() {
-            match stream.read(&mut bytes[count..]) {
-                Ok(more) if more > 0 => count += more,
-                // An alert has seven bytes.
-                _ => break,
-            }
-        }
-        (count >= 2).then_some(bytes)
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
 
     fn kind(code: Code, reason: &str) -> Option<Kind> {
@@ -456,33 +364,5 @@ mod tests {
         ] {
             assert_eq!(Sign::read(Some(code), reason), None, "{reason}");
         }
-    }
-
-    /// Listens, and answers each connection with these bytes.
-    fn answering(bytes: &'static [u8]) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        std::thread::spawn(move || {
-            for mut client in listener.incoming().flatten() {
-                let _ = client.read(&mut [0; 256]);
-                let _ = client.write_all(bytes);
-            }
-        });
-        address
-    }
-
-    #[test]
-    fn a_broker_that_only_goes_away_is_not_taken_for_one_of_another_protocol() {
-        let speaks = |bytes| {
-            let at = answering(bytes);
-            (speaks_tls(&at), speaks_plaintext(&at), has_sasl(&at))
-        };
-        assert_eq!(speaks(b""), (false, false, false));
-        let illegal_sasl_state = b"\0\0\0\x0aline\0\x22";
-        assert_eq!(speaks(illegal_sasl_state), (false, true, false));
-        let unsupported_mechanism = b"\0\0\0\x0aline\0\x21";
-        assert_eq!(speaks(unsupported_mechanism), (false, true, true));
-        let alert = b"\x15\x03\x03\0\x02\x02\x28";
-        assert_eq!(speaks(alert), (true, false, false));
     }
 }

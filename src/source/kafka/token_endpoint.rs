@@ -6,7 +6,8 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 
 use super::blocking::wait_for;
-use super::oauth::{ClientCredentials, ORIGIN_URL, Token, TokenError};
+use super::oauth::{ClientCredentials, ORIGIN_URL, TokenError};
+use super::token::Token;
 use crate::causes::find;
 use crate::runtime::retry::with_causes;
 
