@@ -15,7 +15,7 @@ pub struct TokenEndpoint {
 }
 
 impl TokenEndpoint {
-    /// Issues `token()` to a client with this secret that asks for `scope`.
+    /// Issues `token()` to a client with this secret that asks for `scope`, which may be empty: none.
     pub fn start(
         client: &str,
         secret: &str,
@@ -37,7 +37,10 @@ impl TokenEndpoint {
                     continue;
                 }
                 let (authorization, body) = request(&connection);
-                let wanted = format!("grant_type=client_credentials&scope={scope}");
+                let wanted = match scope {
+                    "" => "grant_type=client_credentials".to_owned(),
+                    scope => format!("grant_type=client_credentials&scope={scope}"),
+                };
                 let (status, answer) = if authorization != known {
                     // What it was sent, too, as some endpoints do.
                     let echo = format!("{authorization} {body}");
