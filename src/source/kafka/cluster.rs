@@ -1,6 +1,7 @@
 //! Questions to the cluster, and the offsets that are committed for lag monitors. All calls block.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ const FETCH_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
 const COMMIT_WAIT: (&str, &str) = ("session.timeout.ms", "5000");
 /// A broker that is away must not hold up the next checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two looks at what has become of a commit, if nothing happens.
+/// Between two looks at what is said while a commit waits.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A client that has asked in vain for so long is replaced.
@@ -381,27 +382,34 @@ impl Cluster {
         let context = client.client().context();
         // It may need a token first.
         serve(&client);
-        context.commit_begins();
-        // Without the right to look for the group's coordinator the commit would only wait for it: what is
-        // said of the group meanwhile is the answer then.
-        if let Err(error) = client.commit(&list, CommitMode::Async) {
-            context.commit_ends(Err(error));
-        }
+        let (send, answer) = channel();
+        let committing = client.clone();
+        let commit = move || {
+            let answer = committing.commit(&list, CommitMode::Sync);
+            if answer.is_ok() {
+                committing.client().context().group_is_well();
+            }
+            // Unheard where it was known before what comes of it.
+            let _ = send.send(answer);
+        };
+        let no_thread = |e: std::io::Error| failed(KafkaError::ClientCreation(e.to_string()));
+        std::thread::Builder::new()
+            .spawn(commit)
+            .map_err(no_thread)?;
+        // Without the right to look for the group's coordinator the commit only waits for it: what is said of
+        // the group meanwhile is the answer then.
         let begin = Instant::now();
-        loop {
-            if let Some(answer) = context.commit_answer() {
-                return answer.map_err(failed);
+        while begin.elapsed() < COMMIT_TIMEOUT {
+            match answer.recv_timeout(LOOK) {
+                Ok(answer) => return answer.map_err(failed),
+                Err(_) => serve(&client),
             }
             if let Some(refused) = context.group_refused() {
                 return Err(failed(refused));
             }
-            if begin.elapsed() > COMMIT_TIMEOUT {
-                let code = RDKafkaErrorCode::OperationTimedOut;
-                return Err(failed(KafkaError::ConsumerCommit(code)));
-            }
-            // What it says comes by callbacks.
-            let _ = client.poll(LOOK);
         }
+        let code = RDKafkaErrorCode::OperationTimedOut;
+        Err(failed(KafkaError::ConsumerCommit(code)))
     }
 }
 

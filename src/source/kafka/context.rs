@@ -1,5 +1,5 @@
-//! What librdkafka says beside records: its log lines and errors, as log lines and health, and what has
-//! become of commits. And what it asks for: tokens.
+//! What librdkafka says beside records: its log lines and errors, as log lines and health. And what it
+//! asks for: tokens.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::TopicPartitionList;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaSettings;
@@ -45,21 +44,12 @@ struct Said {
     no_token: Option<TokenError>,
     /// Why the group may not be used, until a commit succeeds. It is said once.
     group: Option<KafkaError>,
-    commits: Commits,
 }
 
 struct Heard {
     at: Duration,
     /// `None`: it has gone away, which may pass.
     sign: Option<Sign>,
-}
-
-/// Commits are answered in their order.
-#[derive(Default)]
-struct Commits {
-    under_way: usize,
-    /// The answer to the last one.
-    answer: Option<KafkaResult<()>>,
 }
 
 impl Context {
@@ -127,28 +117,9 @@ impl Context {
         refusals.into_iter().next()
     }
 
-    /// To be called before a commit is handed over.
-    pub fn commit_begins(&self) {
-        let mut said = self.said();
-        said.commits.under_way += 1;
-        said.commits.answer = None;
-    }
-
-    /// What has become of a commit.
-    pub fn commit_ends(&self, answer: KafkaResult<()>) {
-        let mut said = self.said();
-        if answer.is_ok() {
-            said.group = None;
-        }
-        said.commits.under_way = said.commits.under_way.saturating_sub(1);
-        if said.commits.under_way == 0 {
-            said.commits.answer = Some(answer);
-        }
-    }
-
-    /// The answer to the last commit, once it is there.
-    pub fn commit_answer(&self) -> Option<KafkaResult<()>> {
-        self.said().commits.answer.clone()
+    /// A commit has succeeded.
+    pub fn group_is_well(&self) {
+        self.said().group = None;
     }
 
     /// Why the group may not be used, as far as is known.
@@ -259,11 +230,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
-    fn commit_callback(&self, answer: KafkaResult<()>, _: &TopicPartitionList) {
-        self.commit_ends(answer);
-    }
-}
+impl ConsumerContext for Context {}
 
 #[cfg(test)]
 mod tests {
@@ -325,12 +292,8 @@ mod tests {
         let context = context();
         let refused = RDKafkaErrorCode::GroupAuthorizationFailed;
         failed(&context, refused, "FindCoordinator response error");
-        for answer in [Err(KafkaError::ConsumerCommit(refused)), Ok(())] {
-            context.commit_begins();
-            assert!(context.commit_answer().is_none() && context.group_refused().is_some());
-            context.commit_ends(answer);
-        }
-        assert_eq!(context.commit_answer(), Some(Ok(())));
+        assert!(context.group_refused().is_some());
+        context.group_is_well();
         assert!(context.group_refused().is_none());
     }
 }
