@@ -17,6 +17,7 @@
 //! - [`rest`] shows a job to people and to Flink's tools, and takes their requests.
 //! - [`config`] and [`cli`] are what a person meets.
 
+mod causes;
 pub mod checkpoint;
 pub mod cli;
 pub mod clock;

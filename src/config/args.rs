@@ -408,10 +408,3 @@ fn parse_size(text: &str) -> Result<usize, String> {
         Ok(size) => Ok(size),
     }
 }
-
-fn parse_property(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().into(), value.into())),
-        _ => Err(format!("'{text}' is not KEY=VALUE")),
-    }
-}

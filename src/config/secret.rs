@@ -44,12 +44,13 @@ impl Secret {
         };
         match std::fs::read_to_string(&path) {
             Err(source) => Err(SecretError::File { name, path, source }),
-            // Editors end a file with a new line.
-            Ok(text) => text
-                .trim()
-                .parse()
-                .map(Some)
-                .map_err(|_| SecretError::Empty { name, path }),
+            // Editors end a file with a new line; blanks may be a part of it.
+            Ok(text) => {
+                let line = text.strip_suffix('\n').unwrap_or(&text);
+                let secret = line.strip_suffix('\r').unwrap_or(line).parse();
+                let empty = |_| SecretError::Empty { name, path };
+                secret.map(Some).map_err(empty)
+            }
         }
     }
 }
@@ -84,7 +85,15 @@ mod tests {
 
     #[test]
     fn a_secret_of_a_file_is_its_text_without_the_new_line_at_its_end() {
-        assert_eq!(of_file("geheim\n").unwrap().unwrap().expose(), "geheim");
+        for (text, secret) in [
+            ("geheim", "geheim"),
+            ("geheim\n", "geheim"),
+            ("geheim\r\n", "geheim"),
+            (" geheim \n", " geheim "),
+            ("geheim\n\n", "geheim\n"),
+        ] {
+            assert_eq!(of_file(text).unwrap().unwrap().expose(), secret);
+        }
     }
 
     #[test]

@@ -88,6 +88,11 @@ pub struct Settings {
 pub enum SettingsError {
     #[error("--kafka-property {key}: this property is not yours to set: {reason}")]
     OwnedProperty { key: String, reason: &'static str },
+    #[error(
+        "--kafka-property: the one of number {number} (line {number} of KAFKA_PROPERTIES) is not KEY=VALUE. A \
+         value cannot have several lines: name a file that holds it"
+    )]
+    NoProperty { number: usize },
     #[error("--kafka-property {key} was given twice")]
     PropertyTwice { key: String },
     #[error("{first} and {second} overlap ({location}): give each a folder of its own")]
@@ -450,27 +455,61 @@ mod tests {
     fn a_user_in_a_url_and_keys_that_no_header_can_hold_are_refused_and_not_shown() {
         for (flags, named) in [
             (
-                ["--aws-endpoint-url", "http://geheim:geheim@minio:9000"],
+                &["--aws-endpoint-url", "http://geheim:geheim@minio:9000"][..],
                 "AWS_ENDPOINT_URL",
             ),
             (
-                ["--aws-endpoint-url", "geheim@minio:9000"],
+                &["--aws-endpoint-url", "geheim@minio:9000"],
                 "AWS_ENDPOINT_URL",
             ),
             (
-                ["--aws-endpoint-url-sts", "http://x/?token=geheim"],
+                &[
+                    "--aws-endpoint-url-sts",
+                    "http://x/?token=geheim",
+                    "--aws-role-arn",
+                    "r",
+                    "--aws-web-identity-token-file",
+                    "/f",
+                ],
                 "AWS_ENDPOINT_URL_STS",
             ),
-            (["--aws-access-key-id", "ge heim"], "AWS_ACCESS_KEY_ID"),
             (
-                ["--aws-secret-access-key", "geheim\nx"],
+                &[
+                    "--aws-container-credentials-full-uri",
+                    "http://me:geheim@x/",
+                ],
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            ),
+            (&["--aws-access-key-id", "ge heim"], "AWS_ACCESS_KEY_ID"),
+            (
+                &["--aws-secret-access-key", "geheim\nx"],
                 "AWS_SECRET_ACCESS_KEY",
             ),
         ] {
-            let text = refusal(&flags);
+            let text = refusal(flags);
             assert!(text.contains(named), "{flags:?}: {text}");
             assert!(!text.contains("heim"), "{text}");
         }
+    }
+
+    #[test]
+    fn only_whom_s3_is_asked_as_is_looked_at() {
+        let keys = ["--aws-access-key-id", "id", "--aws-secret-access-key", "s"];
+        for others in [
+            ["--aws-web-identity-token-file", "/f"],
+            ["--aws-container-credentials-full-uri", "no-url"],
+            ["--aws-endpoint-url-sts", "no-url"],
+        ] {
+            assert!(
+                resolve(&[&keys[..], &others].concat()).is_ok(),
+                "{others:?}"
+            );
+        }
+        let agent = [
+            "--aws-container-credentials-full-uri",
+            "http://[fd00:ec2::23]/v1",
+        ];
+        assert!(resolve(&agent).is_ok(), "it may want no token");
     }
 
     #[test]

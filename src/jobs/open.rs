@@ -85,7 +85,10 @@ pub async fn objects(
         }
         Location::S3 { s3_bucket, prefix } => {
             let store = S3Store::open(access, s3_bucket, prefix, requests)?;
-            store.check(Purpose::Logs).await?;
+            if let Err(error) = store.check(Purpose::Logs).await {
+                store.give_up().await;
+                return Err(error);
+            }
             Ok(Arc::new(store))
         }
     }

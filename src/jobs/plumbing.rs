@@ -51,9 +51,6 @@ pub struct KafkaOffsets {
     turn: Mutex<()>,
 }
 
-/// A broker that is away must not hold up the next checkpoint.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Concern of the group in the health.
 const GROUP: &str = "kafka group";
 
@@ -92,15 +89,14 @@ impl OffsetCommitter for KafkaOffsets {
         let _turn = self.turn.lock().await;
         let (cluster, offsets) = (self.cluster.clone(), next_offsets.clone());
         let commit = tokio::task::spawn_blocking(move || cluster.commit(&offsets));
-        match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
-            Ok(Ok(Ok(()))) => {
+        match commit.await {
+            Ok(Ok(())) => {
                 let now = self.patience.clock.monotonic();
                 self.patience.health.well(GROUP, now);
                 return true;
             }
-            Ok(Ok(Err(error))) => self.not_committed(&error),
-            Ok(Err(error)) => tracing::warn!(%error, "offsets not committed"),
-            Err(_) => tracing::warn!("offsets not committed: kafka does not answer"),
+            Ok(Err(error)) => self.not_committed(&error),
+            Err(error) => tracing::warn!(%error, "offsets not committed"),
         }
         false
     }

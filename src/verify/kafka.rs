@@ -1,7 +1,7 @@
 //! What does Kafka say of the missing offsets? It delivers them, or has gaps of its own there
 //! (transaction markers, aborted records, what compaction has removed), or holds them no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,10 +53,7 @@ pub fn look(
     let mut delivered = if asked.is_empty() {
         Missing::new()
     } else {
-        if let Some((split, offset)) = asked.iter().find_map(|(s, o)| Some((s, o.first()?))) {
-            let may = cluster.try_fetch(split, NextOffset(offset.0));
-            may.map_err(|e| e.to_string())?;
-        }
+        may_be_read(&cluster, &asked)?;
         let reader = KafkaReader::new(settings, health, clock);
         read(reader.map_err(|e| without_values(&e))?, &asked)?
     };
@@ -67,6 +64,20 @@ pub fn look(
         (answer.delivered, answer.not_delivered) = (delivered, not_delivered);
     }
     Ok(answers)
+}
+
+/// That is a right of each topic; without it reading would only wait.
+fn may_be_read(cluster: &Cluster, asked: &Missing) -> Result<(), String> {
+    let mut tried = BTreeSet::new();
+    for (split, offsets) in asked {
+        if let Some(first) = offsets.first()
+            && tried.insert(&split.topic)
+        {
+            let may = cluster.try_fetch(split, NextOffset(first.0));
+            may.map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Offsets of another cluster or topic say nothing of this archive's.

@@ -11,13 +11,15 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
 use crate::config::location::Location;
 use crate::store::StoreError;
-use crate::store::s3::S3Access;
+use crate::store::s3::refusal::Request;
+use crate::store::s3::{Encryption, LISTING, READING, S3Access};
 
 #[derive(Clone)]
 pub struct Tree {
     store: Arc<dyn ObjectStore>,
     prefix: Option<Path>,
     location: Location,
+    encryption: Encryption,
     /// What the archive's own URLs begin with: where it was written, which a copy is not.
     written_at: String,
 }
@@ -53,6 +55,7 @@ impl Tree {
             store,
             prefix,
             location: location.clone(),
+            encryption: access.encryption.clone(),
             written_at: location.to_string(),
         })
     }
@@ -94,7 +97,7 @@ impl Tree {
             }))
         });
         let all = entries.try_collect().await;
-        all.map_err(|e| StoreError::unavailable("listing", self.location.to_string(), e))
+        all.map_err(|e| self.failed(LISTING, self.location.to_string(), e))
     }
 
     /// Whether the object is there that the archive names by this URL.
@@ -105,7 +108,7 @@ impl Tree {
         match self.store.head(&self.path(key)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(e) => Err(StoreError::unavailable("looking for", url, e)),
+            Err(e) => Err(self.failed(READING, url.to_owned(), e)),
         }
     }
 
@@ -117,7 +120,7 @@ impl Tree {
         };
         let path = self.path(key);
         let range = GetOptions::new().with_range(Some(GetRange::Suffix(length)));
-        let failed = |e| StoreError::unavailable("reading", url, e);
+        let failed = |e| self.failed(READING, url.to_owned(), e);
         let found = match self.store.get_opts(&path, range).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -143,7 +146,7 @@ impl Tree {
     }
 
     pub async fn get(&self, entry: &Entry) -> Result<Bytes, StoreError> {
-        let failed = |e| self.failed(entry, e);
+        let failed = |e| self.not_read(entry, e);
         let found = self.store.get(&entry.path).await.map_err(failed)?;
         found.bytes().await.map_err(failed)
     }
@@ -154,10 +157,27 @@ impl Tree {
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, StoreError> {
         let got = self.store.get_ranges(&entry.path, ranges).await;
-        got.map_err(|e| self.failed(entry, e))
+        got.map_err(|e| self.not_read(entry, e))
     }
 
-    fn failed(&self, entry: &Entry, error: object_store::Error) -> StoreError {
-        StoreError::unavailable("reading", format!("{}/{}", self.location, entry.key), error)
+    fn not_read(&self, entry: &Entry, error: object_store::Error) -> StoreError {
+        let url = format!("{}/{}", self.location, entry.key);
+        self.failed(READING, url, error)
+    }
+
+    /// As the stores of a run say it.
+    fn failed(&self, action: &'static str, url: String, error: object_store::Error) -> StoreError {
+        match &self.location {
+            Location::Folder(_) => StoreError::unavailable(action, url, error),
+            Location::S3 { s3_bucket, .. } => {
+                let encryption = &self.encryption;
+                let request = Request {
+                    action,
+                    s3_bucket,
+                    encryption,
+                };
+                request.failed(url, error.into())
+            }
+        }
     }
 }

@@ -12,8 +12,14 @@ pub struct BrokerArgs {
 
     /// Anything for librdkafka, such as --kafka-property fetch.wait.max.ms=50 (repeatable; in the
     /// variable one a line)
-    #[arg(long, env = "KAFKA_PROPERTIES", value_name = "KEY=VALUE", value_delimiter = '\n', value_parser = super::parse_property)]
-    pub kafka_property: Vec<(String, String)>,
+    #[arg(
+        long,
+        env = "KAFKA_PROPERTIES",
+        value_name = "KEY=VALUE",
+        value_delimiter = '\n',
+        hide_env_values = true
+    )]
+    pub kafka_property: Vec<String>,
 
     #[command(flatten)]
     pub security: KafkaSecurityArgs,

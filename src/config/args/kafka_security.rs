@@ -60,7 +60,7 @@ pub struct KafkaSecurityArgs {
     pub kafka_oauth_token_file: Option<PathBuf>,
 
     /// OAUTHBEARER: where tokens are asked for, by client credentials
-    #[arg(long, env = "KAFKA_OAUTH_TOKEN_URL")]
+    #[arg(long, env = "KAFKA_OAUTH_TOKEN_URL", hide_env_values = true)]
     pub kafka_oauth_token_url: Option<String>,
 
     /// Client that asks for tokens

@@ -104,9 +104,17 @@ pub struct CredentialArgs {
     #[arg(long, env = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")]
     pub aws_container_credentials_relative_uri: Option<String>,
 
-    /// Credentials of an EKS pod
+    /// Credentials of an EKS pod, or of an agent elsewhere
     #[arg(long, env = "AWS_CONTAINER_CREDENTIALS_FULL_URI")]
     pub aws_container_credentials_full_uri: Option<String>,
+
+    /// What its agent wants to be shown, if anything
+    #[arg(
+        long,
+        env = "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        hide_env_values = true
+    )]
+    pub aws_container_authorization_token: Option<Secret>,
 
     #[arg(long, env = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")]
     pub aws_container_authorization_token_file: Option<PathBuf>,

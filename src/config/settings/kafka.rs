@@ -24,9 +24,18 @@ pub fn kafka(
     })
 }
 
-fn properties(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, SettingsError> {
+/// What is no property is not shown: it may be a part of a secret, such as a key in several lines.
+fn properties(given: Vec<String>) -> Result<BTreeMap<String, String>, SettingsError> {
     let mut properties = BTreeMap::new();
-    for (key, value) in given {
+    for (place, line) in given.iter().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let property = line.split_once('=');
+        let property = property.map(|(key, value)| (key.trim().to_owned(), value.to_owned()));
+        let Some((key, value)) = property.filter(|(key, _)| is_a_key(key)) else {
+            return Err(SettingsError::NoProperty { number: place + 1 });
+        };
         if let Some((_, reason)) = owned_properties().find(|(owned, _)| *owned == key) {
             return Err(SettingsError::OwnedProperty { key, reason });
         }
@@ -35,4 +44,41 @@ fn properties(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, 
         }
     }
     Ok(properties)
+}
+
+/// Of the signs that librdkafka's names are made of.
+fn is_a_key(text: &str) -> bool {
+    let known =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+    !text.is_empty() && text.chars().all(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<BTreeMap<String, String>, String> {
+        let lines = text.split('\n').map(str::to_owned).collect();
+        properties(lines).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn lines_are_properties_and_blank_ones_are_none() {
+        let found = of("fetch.wait.max.ms=50\n\nssl.key.pem = a=b \n").unwrap();
+        assert_eq!(found["fetch.wait.max.ms"], "50");
+        assert_eq!(found["ssl.key.pem"], " a=b ");
+    }
+
+    #[test]
+    fn what_is_no_property_is_named_by_its_line_and_never_shown() {
+        for text in [
+            "client.id=x\nGEHEIM",
+            "ssl.key.pem=-----BEGIN PRIVATE KEY-----\nGEHEIM==\n-----END PRIVATE KEY-----",
+            "client.id=x\n=GEHEIM",
+        ] {
+            let error = of(text).unwrap_err();
+            assert!(error.contains("line 2 of KAFKA_PROPERTIES"), "{error}");
+            assert!(!error.contains("GEHEIM"), "{error}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use object_store::Certificate;
 use super::{SettingsError, not_empty};
 use crate::config::args::{CredentialArgs, S3Args, Sse};
 use crate::config::secret::Secret;
+use crate::store::s3::container::AgentToken;
 use crate::store::s3::credentials::{Container, Credentials, Keys, WebIdentity};
 use crate::store::s3::profile::Profile;
 use crate::store::s3::{Encryption, S3Access};
@@ -122,12 +123,16 @@ fn credentials(args: CredentialArgs) -> Result<Credentials, SettingsError> {
     let keys = id
         .zip(secret_key)
         .map(|(id, secret)| Keys { id, secret, token });
+    if keys.is_some() {
+        // What else may be set is for other tools.
+        return Ok(Credentials {
+            keys,
+            ..Credentials::default()
+        });
+    }
     let (file, role) = (args.aws_web_identity_token_file, args.aws_role_arn);
     if file.is_some() {
         both("AWS_WEB_IDENTITY_TOKEN_FILE", &file, "AWS_ROLE_ARN", &role)?;
-    }
-    if let Some(sts) = &args.aws_endpoint_url_sts {
-        check_url("AWS_ENDPOINT_URL_STS", sts)?;
     }
     // A role without a token is for other tools: of an instance, or to be assumed by hand.
     let web_identity = file.zip(role).map(|(token_file, role_arn)| WebIdentity {
@@ -136,21 +141,33 @@ fn credentials(args: CredentialArgs) -> Result<Credentials, SettingsError> {
         session_name: args.aws_role_session_name,
         sts: args.aws_endpoint_url_sts,
     });
-    let (uri, token_file) = (
-        args.aws_container_credentials_full_uri,
-        args.aws_container_authorization_token_file,
-    );
-    let container = match (args.aws_container_credentials_relative_uri, uri) {
-        (Some(uri), _) => Some(Container::Task { uri }),
-        (None, uri @ Some(_)) => {
-            let (full, file) = (
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            );
-            both(full, &uri, file, &token_file)?;
-            uri.zip(token_file)
-                .map(|(uri, token_file)| Container::Pod { uri, token_file })
+    if let Some(web_identity) = web_identity {
+        if let Some(sts) = &web_identity.sts {
+            check_url("AWS_ENDPOINT_URL_STS", sts)?;
         }
+        return Ok(Credentials {
+            web_identity: Some(web_identity),
+            ..Credentials::default()
+        });
+    }
+    let (task, pod) = (
+        args.aws_container_credentials_relative_uri,
+        args.aws_container_credentials_full_uri,
+    );
+    let container = match (task, pod) {
+        (Some(uri), _) => Some(Container::Task { uri }),
+        (None, Some(uri)) => Some(Container::Pod {
+            uri: agent(uri)?,
+            token: match (
+                args.aws_container_authorization_token_file,
+                args.aws_container_authorization_token,
+            ) {
+                // As AWS's own tools have it.
+                (Some(file), _) => AgentToken::File(file),
+                (None, Some(token)) => AgentToken::Given(token),
+                (None, None) => AgentToken::None,
+            },
+        }),
         (None, None) => None,
     };
     let asked = !args.aws_ec2_metadata_disabled;
@@ -160,11 +177,28 @@ fn credentials(args: CredentialArgs) -> Result<Credentials, SettingsError> {
         config_file: at_home(args.aws_config_file),
     };
     Ok(Credentials {
-        keys,
-        web_identity,
+        keys: None,
+        web_identity: None,
         profile,
         container,
         instance: asked.then_some(args.aws_ec2_metadata_service_endpoint),
+    })
+}
+
+/// Where an agent is asked; a query is its own business, and a user is not.
+fn agent(given: String) -> Result<http::Uri, S3SettingsError> {
+    let name = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    let url = url::Url::parse(&given).ok();
+    let known = |url: &url::Url| {
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.has_host()
+    };
+    let uri = url.filter(known).and_then(|url| url.as_str().parse().ok());
+    uri.ok_or_else(|| S3SettingsError::Url {
+        name,
+        given: match given.contains(['@', '?']) {
+            true => "…".to_owned(),
+            false => given,
+        },
     })
 }
 

@@ -1,8 +1,9 @@
 //! Questions to the cluster, and the offsets that are committed for lag monitors. All calls block.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,7 +22,16 @@ use crate::runtime::health::Health;
 /// A broker that does not answer within it is asked again by the caller.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What it fetches is only to see whether it may; an empty partition is not worth waiting for.
 const FETCH_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
+
+/// Nobody joins the group; but for so long a commit waits for a coordinator, and the end of the client
+/// for the commit.
+const COMMIT_WAIT: (&str, &str) = ("session.timeout.ms", "5000");
+/// A broker that is away must not hold up the next checkpoint.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at what is said while a commit waits.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A client that has asked in vain for so long is replaced.
 const LONG: Duration = Duration::from_secs(15);
@@ -97,9 +107,9 @@ impl Cluster {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
         let mut settings = settings.clone();
-        // What it fetches is only to see whether it may; an empty partition is not worth waiting for.
-        let (key, wait) = FETCH_WAIT;
-        settings.properties.insert(key.into(), wait.into());
+        for (key, value) in [FETCH_WAIT, COMMIT_WAIT] {
+            settings.properties.insert(key.into(), value.into());
+        }
         Ok(Self {
             client: Mutex::new(settings.client(settings.context(health, clock))?),
             in_vain: Mutex::new(None),
@@ -163,7 +173,7 @@ impl Cluster {
         serve(&client);
         let context = client.client().context();
         if is_local(&source)
-            && let Some(refusal) = context.refusal(&self.settings.security)
+            && let Some(refusal) = context.refusal(&self.settings)
         {
             let servers = self.settings.bootstrap_servers.clone();
             return ClusterError::Refused { servers, refusal };
@@ -354,6 +364,9 @@ impl Cluster {
     }
 
     /// Commits the next offsets to the consumer group. Only lag monitors read them.
+    ///
+    /// # Errors
+    /// If it is refused, or nobody answers for some seconds.
     pub fn commit(&self, offsets: &BTreeMap<Split, NextOffset>) -> Result<(), ClusterError> {
         let failed = |source| ClusterError::Commit {
             group: self.settings.group_id.clone(),
@@ -366,21 +379,45 @@ impl Cluster {
         }
         // Nothing follows of its failure for the client: the group may be in trouble alone.
         let client = self.client();
-        let committed = client.commit(&list, CommitMode::Sync);
-        committed.map_err(|source| {
-            // Without the right to look for the group's coordinator the commit only waits for it.
-            let events = serve(&client);
-            let told = events.into_iter().find(permission::is_about_the_group);
-            failed(told.unwrap_or(source))
-        })
+        let context = client.client().context();
+        // It may need a token first.
+        serve(&client);
+        let (send, answer) = channel();
+        let committing = client.clone();
+        let commit = move || {
+            let answer = committing.commit(&list, CommitMode::Sync);
+            if answer.is_ok() {
+                committing.client().context().group_is_well();
+            }
+            // Unheard where it was known before what comes of it.
+            let _ = send.send(answer);
+        };
+        let no_thread = |e: std::io::Error| failed(KafkaError::ClientCreation(e.to_string()));
+        std::thread::Builder::new()
+            .spawn(commit)
+            .map_err(no_thread)?;
+        // Without the right to look for the group's coordinator the commit only waits for it: what is said of
+        // the group meanwhile is the answer then.
+        let begin = Instant::now();
+        while begin.elapsed() < COMMIT_TIMEOUT {
+            match answer.recv_timeout(LOOK) {
+                Ok(answer) => return answer.map_err(failed),
+                Err(_) => serve(&client),
+            }
+            if let Some(refused) = context.group_refused() {
+                return Err(failed(refused));
+            }
+        }
+        let code = RDKafkaErrorCode::OperationTimedOut;
+        Err(failed(KafkaError::ConsumerCommit(code)))
     }
 }
 
-/// Has callbacks called for what has happened, and takes the other events.
-fn serve(client: &KafkaConsumer) -> Vec<KafkaError> {
-    let waiting = 0..native::waiting_events(client).max(1);
-    let events = waiting.filter_map(|_| client.poll(Duration::ZERO));
-    events.filter_map(Result::err).collect()
+/// Has callbacks called for what has happened.
+fn serve(client: &KafkaConsumer) {
+    for _ in 0..native::waiting_events(client).max(1) {
+        let _ = client.poll(Duration::ZERO);
+    }
 }
 
 /// Whether it is the client that says so, and not a broker.

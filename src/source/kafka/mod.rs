@@ -9,9 +9,12 @@ mod liveness;
 mod native;
 pub mod oauth;
 mod permission;
+mod probe;
 pub mod reader;
 mod refusal;
 pub mod security;
+mod token;
+mod token_endpoint;
 pub mod topics;
 
 pub use cluster::{Cluster, ClusterError, Watermarks};
@@ -22,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use crate::clock::Clock;
@@ -123,6 +127,10 @@ impl KafkaSettings {
         let messages = (half / MESSAGE_OVERHEAD).clamp(1, MOST_MESSAGES);
         let fetch = (half / SMALL_MESSAGES).clamp(SMALLEST_FETCH, LARGEST_FETCH);
         let mut config = ClientConfig::new();
+        // Connections that brokers close are said at this level, and no lower one.
+        if (config.log_level as i32) < RDKafkaLogLevel::Info as i32 {
+            config.set_log_level(RDKafkaLogLevel::Info);
+        }
         config
             .set("client.id", "lineage")
             // A full queue is looked at again after this time; librdkafka's default of a second

@@ -1,29 +1,33 @@
 //! Tokens for OAUTHBEARER: from a file that the platform keeps fresh, or from a token endpoint by client
-//! credentials.
+//! credentials (`token_endpoint.rs`).
 //!
-//! All clients of the process share a source, so that one request serves them all.
+//! All clients of the process share a source, so that one request serves them all. Librdkafka asks for
+//! tokens on threads that have records to read: so a thread of the source's own asks the endpoint, long
+//! before the last token ends, and nobody waits for an answer but who needs the first one.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
-use serde::Deserialize;
 use url::Url;
 
-use super::blocking::wait_for;
+use super::token::{LONGEST_LIFETIME, Token};
+use super::token_endpoint;
+use crate::clock::Clock;
 use crate::config::secret::Secret;
+use crate::config::shown::without_user;
+use crate::runtime::health::Health;
 
-/// What a token lasts that does not say it: it is got again before that.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(300);
-/// An endpoint that takes longer is asked again by librdkafka, 10 s later.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Of a shared token so much must be left: librdkafka gets a new one after four fifths.
-const LEFT: f64 = 0.25;
-/// Characters of an endpoint's error code that are shown.
-const CODE: usize = 40;
+/// Of the life of an endpoint's token, after which another one is asked for: librdkafka wants a new one
+/// after four fifths.
+const USED: f64 = 0.6;
+/// No endpoint is asked more often, however soon its tokens end, and one that gave none again after it.
+const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const ORIGIN_URL: &str = "KAFKA_OAUTH_TOKEN_URL";
+
+/// Concern of the tokens in the health.
+const TOKENS: &str = "kafka token";
 
 #[derive(Debug, Clone)]
 pub enum Origin {
@@ -52,65 +56,72 @@ pub enum TokenError {
     #[error(
         "KAFKA_OAUTH_TOKEN_URL={url} refuses KAFKA_OAUTH_CLIENT_ID and KAFKA_OAUTH_CLIENT_SECRET: {why}"
     )]
-    Refused { url: Url, why: String },
+    Refused { url: String, why: String },
+    #[error(
+        "KAFKA_OAUTH_TOKEN_URL={url}: its certificate is not trusted: {why}. If it is of an authority of \
+         your own, add that one's certificate to KAFKA_SSL_CA_FILE"
+    )]
+    Untrusted { url: String, why: String },
+    #[error("there is no TLS at KAFKA_OAUTH_TOKEN_URL={url}: {why}. Check its scheme and its port")]
+    NoTls { url: String, why: String },
+    #[error(
+        "KAFKA_OAUTH_TOKEN_URL={url} is not where tokens are asked for: it answers {why}. Set it to the \
+         token endpoint"
+    )]
+    NoEndpoint {
+        url: String,
+        why: String,
+        /// A gateway may not have found it yet.
+        may_pass: bool,
+    },
     #[error("KAFKA_OAUTH_TOKEN_URL={url} gives no token: {why}")]
-    NoAnswer { url: Url, why: String },
+    NoAnswer { url: String, why: String },
+}
+
+impl ClientCredentials {
+    /// For messages: a query may hold a secret.
+    pub fn shown(&self) -> String {
+        without_user(self.url.as_str())
+    }
 }
 
 impl TokenError {
     pub fn waiting_helps(&self) -> bool {
-        // A file may be on its way to be replaced.
-        matches!(
-            self,
-            Self::NoAnswer { .. } | Self::File { .. } | Self::Empty { .. }
-        )
+        match self {
+            // A file may be on its way to be replaced.
+            Self::NoAnswer { .. } | Self::File { .. } | Self::Empty { .. } => true,
+            Self::NoEndpoint { may_pass, .. } => *may_pass,
+            Self::Expired { .. }
+            | Self::Refused { .. }
+            | Self::Untrusted { .. }
+            | Self::NoTls { .. } => false,
+        }
     }
 }
 
 #[derive(Debug)]
 pub struct TokenSource {
     origin: Origin,
-    /// The last one of an endpoint.
-    last: Mutex<Option<Token>>,
+    /// What the endpoint has given.
+    given: Mutex<Given>,
+    answered: Condvar,
 }
 
-#[derive(Clone)]
-struct Token {
-    value: String,
-    principal: String,
-    issued: SystemTime,
-    expires: SystemTime,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("******")
-    }
-}
-
-/// Of a JWT, those that a client needs. Nobody checks its signature here: that is the broker's part.
-#[derive(Default, Deserialize)]
-struct Claims {
-    sub: Option<String>,
-    exp: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Issued {
-    access_token: String,
-    expires_in: Option<f64>,
-}
-
-#[derive(Default, Deserialize)]
-struct Refusal {
-    error: Option<String>,
+#[derive(Debug, Default)]
+struct Given {
+    last: Option<Token>,
+    /// Why the last try gave none.
+    failed: Option<TokenError>,
+    /// Whether somebody asks for the next ones.
+    kept: bool,
 }
 
 impl TokenSource {
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
-            last: Mutex::new(None),
+            given: Mutex::default(),
+            answered: Condvar::new(),
         }
     }
 
@@ -118,77 +129,109 @@ impl TokenSource {
         &self.origin
     }
 
-    /// A token that has not expired. Blocks for as long as the endpoint may take.
+    /// A token that has not expired. Waits only for the first answer of an endpoint.
     ///
     /// # Errors
     /// If there is none; it says whether waiting helps.
-    pub fn token(&self) -> Result<OAuthToken, TokenError> {
-        let now = SystemTime::now();
+    pub fn token(
+        self: &Arc<Self>,
+        health: &Arc<Health>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<OAuthToken, TokenError> {
         let token = match &self.origin {
-            Origin::File(path) => of_file(path, now)?,
+            Origin::File(path) => of_file(path, SystemTime::now())?,
             Origin::Endpoint(credentials) => {
-                // Held while it is asked: who comes meanwhile takes the same one.
-                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-                match last.as_ref().filter(|last| last.is_fresh(now)) {
-                    Some(last) => last.clone(),
-                    None => last.insert(of_endpoint(credentials, now)?).clone(),
-                }
+                self.keep(credentials, health, clock)?;
+                let unanswered = |given: &mut Given| given.last.is_none() && given.failed.is_none();
+                let given = self.answered.wait_while(self.given(), unanswered);
+                let given = given.unwrap_or_else(PoisonError::into_inner);
+                given.good(SystemTime::now())?
             }
         };
-        let since = token.expires.duration_since(UNIX_EPOCH);
-        Ok(OAuthToken {
-            token: token.value,
-            principal_name: token.principal,
-            lifetime_ms: since.map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            }),
-        })
+        Ok(token.for_librdkafka())
     }
-}
 
-impl Token {
-    fn new(
-        value: String,
-        lifetime: Option<Duration>,
-        principal: &str,
-        now: SystemTime,
-        origin: &'static str,
-    ) -> Result<Self, TokenError> {
-        let claims = claims(&value);
-        let at = |seconds: f64| {
-            let since = Duration::try_from_secs_f64(seconds).ok()?;
-            UNIX_EPOCH.checked_add(since)
-        };
-        let said = claims.exp.and_then(at);
-        let expires = said.unwrap_or(now + lifetime.unwrap_or(UNSAID_LIFETIME));
-        if expires <= now {
-            let at = humantime::format_rfc3339_seconds(expires).to_string();
-            return Err(TokenError::Expired { origin, at });
+    fn given(&self) -> MutexGuard<'_, Given> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the endpoint asked for tokens from now on, as long as the source is there.
+    fn keep(
+        self: &Arc<Self>,
+        credentials: &ClientCredentials,
+        health: &Arc<Health>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(), TokenError> {
+        let mut given = self.given();
+        if given.kept {
+            return Ok(());
         }
-        Ok(Self {
-            value,
-            principal: claims.sub.unwrap_or_else(|| principal.to_owned()),
-            issued: now,
-            expires,
-        })
+        let source = Arc::downgrade(self);
+        let (credentials, health) = (credentials.clone(), health.clone());
+        let (url, clock) = (credentials.shown(), clock.clone());
+        let keep = move || keep(&source, &credentials, &health, &*clock);
+        let started = std::thread::Builder::new().spawn(keep);
+        started.map_err(|e| TokenError::NoAnswer {
+            url,
+            why: e.to_string(),
+        })?;
+        given.kept = true;
+        Ok(())
     }
 
-    fn is_fresh(&self, now: SystemTime) -> bool {
-        let span = |until: SystemTime, from| until.duration_since(from).unwrap_or_default();
-        span(self.expires, now) > span(self.expires, self.issued).mul_f64(LEFT)
+    /// Takes an answer of the endpoint. Says when it is to be asked again.
+    fn take(&self, answer: Result<Token, TokenError>, now: SystemTime) -> Duration {
+        let mut given = self.given();
+        let wait = match answer {
+            Ok(token) => {
+                let left = token.expires.duration_since(now).unwrap_or_default();
+                let wait = left.mul_f64(USED).clamp(PAUSE, LONGEST_LIFETIME);
+                (given.last, given.failed) = (Some(token), None);
+                wait
+            }
+            Err(error) => {
+                given.failed = Some(error);
+                PAUSE
+            }
+        };
+        self.answered.notify_all();
+        wait
     }
 }
 
-fn claims(token: &str) -> Claims {
-    let mut parts = token.split('.');
-    let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
-        return Claims::default();
-    };
-    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
-    payload.map_or_else(
-        |_| Claims::default(),
-        |payload| serde_json::from_slice(&payload).unwrap_or_default(),
-    )
+/// Asks for one token after the other.
+fn keep(
+    source: &Weak<TokenSource>,
+    credentials: &ClientCredentials,
+    health: &Health,
+    clock: &dyn Clock,
+) {
+    loop {
+        let answer = token_endpoint::token(credentials);
+        let now = clock.monotonic();
+        match &answer {
+            Ok(_) => health.well(TOKENS, now),
+            Err(error) => health.failing(TOKENS, now, error.to_string()),
+        }
+        let Some(source) = source.upgrade() else {
+            return;
+        };
+        let wait = source.take(answer, SystemTime::now());
+        drop(source);
+        std::thread::sleep(wait);
+    }
+}
+
+impl Given {
+    /// The last token while it is good; else why there is none.
+    fn good(&self, now: SystemTime) -> Result<Token, TokenError> {
+        match (&self.last, &self.failed) {
+            (Some(last), _) if last.expires > now => Ok(last.clone()),
+            (_, Some(error)) => Err(error.clone()),
+            (Some(last), None) => Err(last.expired(ORIGIN_URL)),
+            (None, None) => unreachable!("the first answer was waited for"),
+        }
+    }
 }
 
 fn of_file(path: &PathBuf, now: SystemTime) -> Result<Token, TokenError> {
@@ -209,93 +252,17 @@ fn of_file(path: &PathBuf, now: SystemTime) -> Result<Token, TokenError> {
     )
 }
 
-fn of_endpoint(credentials: &ClientCredentials, now: SystemTime) -> Result<Token, TokenError> {
-    let issued = wait_for(ask(credentials.clone())).unwrap_or_else(|e| {
-        Err(TokenError::NoAnswer {
-            url: credentials.url.clone(),
-            why: e.to_string(),
-        })
-    })?;
-    let lifetime = issued.expires_in;
-    let lifetime = lifetime.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    Token::new(
-        issued.access_token,
-        lifetime,
-        &credentials.client_id,
-        now,
-        "KAFKA_OAUTH_TOKEN_URL",
-    )
-}
-
-async fn ask(credentials: ClientCredentials) -> Result<Issued, TokenError> {
-    let no_answer = |why: String| TokenError::NoAnswer {
-        url: credentials.url.clone(),
-        why,
-    };
-    let failed = |e: reqwest::Error| {
-        // What it was sent is no part of it.
-        no_answer(crate::runtime::retry::with_causes(&e.without_url()))
-    };
-    let mut client = reqwest::Client::builder()
-        .timeout(ANSWER)
-        // A redirect would take the secret along.
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(path) = &credentials.ca_file {
-        let unusable = |why: String| no_answer(format!("KAFKA_SSL_CA_FILE: {why}"));
-        let pem = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
-        let own = reqwest::Certificate::from_pem_bundle(&pem);
-        client = client.tls_certs_merge(own.map_err(|e| unusable(e.to_string()))?);
-    }
-    let request = client
-        .build()
-        .map_err(failed)?
-        .post(credentials.url.clone())
-        .basic_auth(
-            &credentials.client_id,
-            Some(credentials.client_secret.expose()),
-        )
-        .header("Content-Type", "application/x-www-form-urlencoded")
-        .header("Accept", "application/json")
-        .body(form(credentials.scope.as_deref()));
-    let answer = request.send().await.map_err(failed)?;
-    let status = answer.status();
-    if status.is_success() {
-        let issued = answer.json::<Issued>().await;
-        return issued.map_err(|_| no_answer("its answer has no access_token".to_owned()));
-    }
-    let body = answer.json::<Refusal>().await.unwrap_or_default();
-    let why = match body.error.as_deref().map(code) {
-        Some(code) if !code.is_empty() => format!("{status}, {code}"),
-        _ => status.to_string(),
-    };
-    match status.is_client_error() && status != reqwest::StatusCode::TOO_MANY_REQUESTS {
-        true => Err(TokenError::Refused {
-            url: credentials.url.clone(),
-            why,
-        }),
-        false => Err(no_answer(why)),
-    }
-}
-
-fn form(scope: Option<&str>) -> String {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials");
-    if let Some(scope) = scope {
-        form.append_pair("scope", scope);
-    }
-    form.finish()
-}
-
-/// An error code of RFC 6749, such as `invalid_client`; anything else that an endpoint may say is not
-/// shown, since it may repeat what it was sent.
-fn code(text: &str) -> String {
-    let known = |c: &char| c.is_ascii_lowercase() || *c == '_';
-    text.chars().take_while(known).take(CODE).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::UNIX_EPOCH;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
+    use crate::clock::SystemClock;
 
     fn jwt(claims: &str) -> String {
         format!("e30.{}.signature", URL_SAFE_NO_PAD.encode(claims))
@@ -305,7 +272,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, text).unwrap();
-        TokenSource::new(Origin::File(path)).token()
+        token(&Arc::new(TokenSource::new(Origin::File(path))))
+    }
+
+    fn token(source: &Arc<TokenSource>) -> Result<OAuthToken, TokenError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        source.token(&Arc::default(), &clock)
     }
 
     #[test]
@@ -337,19 +309,64 @@ mod tests {
         assert!(!said.contains(&text), "{said}");
     }
 
-    #[test]
-    fn a_token_is_shared_while_a_quarter_of_its_life_is_left() {
-        let now = SystemTime::now();
-        let hour = Some(Duration::from_secs(3_600));
-        let token = Token::new("opaque".into(), hour, "me", now, "x").unwrap();
-        assert!(token.is_fresh(now + Duration::from_secs(2_600)));
-        assert!(!token.is_fresh(now + Duration::from_secs(2_800)));
+    fn issued(seconds: f64, now: SystemTime) -> Result<Token, TokenError> {
+        let lifetime = Duration::try_from_secs_f64(seconds).ok();
+        Token::new("opaque".into(), lifetime, "me", now, ORIGIN_URL)
+    }
+
+    fn source() -> TokenSource {
+        let credentials = ClientCredentials {
+            url: Url::parse("http://login.example.com/token").unwrap(),
+            client_id: "me".into(),
+            client_secret: "secret".parse().unwrap(),
+            scope: None,
+            ca_file: None,
+        };
+        TokenSource::new(Origin::Endpoint(credentials))
+    }
+
+    fn no_answer() -> TokenError {
+        TokenError::NoAnswer {
+            url: "url".into(),
+            why: "it hangs".into(),
+        }
     }
 
     #[test]
-    fn an_endpoint_cannot_have_a_secret_repeated() {
-        assert_eq!(code("invalid_client"), "invalid_client");
-        assert_eq!(code("no GEHEIM here"), "no");
-        assert_eq!(code("GEHEIM"), "");
+    fn the_last_token_is_handed_out_while_it_is_good_whatever_the_endpoint_does() {
+        let (source, now) = (source(), SystemTime::now());
+        let next = source.take(issued(100.0, now), now);
+        assert_eq!(next, Duration::from_secs(60), "well before it ends");
+        assert_eq!(source.take(Err(no_answer()), now), PAUSE);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        assert!(source.given().good(later(99)).is_ok());
+        let error = source.given().good(later(100)).unwrap_err();
+        assert!(error.to_string().contains("it hangs"), "{error}");
+        source.take(issued(100.0, later(200)), later(200));
+        assert!(source.given().good(later(200)).is_ok());
+    }
+
+    #[test]
+    fn an_endpoint_is_asked_once_and_then_again_only_after_a_pause() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut broken = source();
+        if let Origin::Endpoint(credentials) = &mut broken.origin {
+            let address = listener.local_addr().unwrap();
+            credentials.url = Url::parse(&format!("http://{address}")).unwrap();
+        }
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::Relaxed);
+                let _ = client.read(&mut [0; 1024]);
+                let _ = client.write_all(b"HTTP/1.1 503 Away\r\ncontent-length: 0\r\n\r\n");
+            }
+        });
+        let broken = Arc::new(broken);
+        for _ in 0..100 {
+            assert!(token(&broken).err().unwrap().waiting_helps());
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,22 +1,18 @@
 //! Why a broker does not let us in, where waiting does not cure it.
 //!
 //! Librdkafka tries again whatever has failed, and says why in words. They are read here, in one place.
-//! Where they can mean several things, the broker is asked once more, by hand: why its certificate does
-//! not suffice, and whether it speaks TLS.
+//! Where they can mean several things, the broker is asked once more, by hand (`probe.rs`).
 
 use std::fmt;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::blocking::wait_for;
 use super::oauth::{Origin, TokenError};
+use super::probe::{has_sasl, speaks_plaintext, speaks_tls, why_not};
 use super::security::{Sasl, Security};
 
-/// A broker that can be connected to answers what is asked by hand within it.
-const ANSWER: Duration = Duration::from_secs(3);
+/// A connection that is closed within it was not wanted, or the broker goes away just then.
+const NEW_MS: u32 = 2_000;
 
 /// What librdkafka's words mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +21,15 @@ pub enum Kind {
     Mechanism,
     BrokerCertificate,
     ClientCertificate,
-    /// To be believed only if the broker speaks TLS: it may also have gone away.
-    TlsBroker,
+    /// The connection, without TLS, was closed at its beginning. To be believed only if the port speaks
+    /// TLS, or asks for SASL: the broker may also have gone away.
+    Closed,
     /// Likewise, if it speaks plaintext.
     PlaintextBroker,
-    SaslBroker,
+    /// The connection, with TLS and without SASL, was closed at its beginning.
+    ClosedWithTls,
+    /// The port has no SASL.
+    NoSasl,
 }
 
 /// A connection that has failed in a way that waiting may not cure.
@@ -45,19 +45,21 @@ pub struct Sign {
 impl Sign {
     /// `None` for what may pass by itself.
     pub fn read(code: Option<Code>, reason: &str) -> Option<Self> {
-        let (broker, said) = match reason.split_once(": ") {
-            Some((name, said)) if name.contains("://") || name.contains('/') => {
-                (host_and_port(name), said)
-            }
-            _ => (String::new(), reason),
-        };
+        let broker = broker_of(reason)?;
+        let (name, said) = reason.split_once(": ")?;
+        let closed = of_closed(name, said);
         let said = said.split(" (after ").next().unwrap_or(said);
         let has = |part: &str| said.contains(part);
-        let kind = if has("Failed to acquire SASL OAUTHBEARER token") {
-            // Noted by who could not get it.
+        let kind = if has("mechanism handshake failed") {
+            match () {
+                () if has("Unsupported SASL mechanism") => Kind::Mechanism,
+                () if has("not valid in current SASL state") => Kind::NoSasl,
+                // Without an answer it says the same.
+                () => return None,
+            }
+        } else if has(": Local: ") {
+            // The client's own troubles, such as a connection that has ended.
             return None;
-        } else if has("mechanism handshake failed") {
-            Kind::Mechanism
         } else if matches!(
             code,
             Some(Code::Authentication | Code::SaslAuthenticationFailed)
@@ -67,14 +69,10 @@ impl Sign {
             Kind::BrokerCertificate
         } else if is_alert_about_certificate(said) || has("client SSL authentication might be") {
             Kind::ClientCertificate
-        } else if has("connecting to a SSL listener?") {
-            Kind::TlsBroker
         } else if has("connecting to a PLAINTEXT broker listener?") || has("wrong version number") {
             Kind::PlaintextBroker
-        } else if has("broker might require SASL") {
-            Kind::SaslBroker
         } else {
-            return None;
+            closed?
         };
         let said = said.strip_prefix(&format!("{broker}: ")).unwrap_or(said);
         Some(Self {
@@ -83,6 +81,31 @@ impl Sign {
             broker,
         })
     }
+}
+
+/// Of a connection that the broker has closed soon, from the state that it was in.
+fn of_closed(name: &str, said: &str) -> Option<Kind> {
+    let (what, when) = said.rsplit_once(" (after ")?;
+    let (age_ms, state) = when.split_once("ms in state ")?;
+    if !what.contains("Disconnected") {
+        return None;
+    }
+    let (protocol, _) = name.split_once("://").unwrap_or(("plaintext", name));
+    let new = age_ms.parse().is_ok_and(|age: u32| age < NEW_MS);
+    let state = state.split([',', ')']).next().unwrap_or(state);
+    match (protocol, state) {
+        // What speaks TLS closes at the first bytes, what asks for SASL at the first request.
+        ("plaintext" | "sasl_plaintext", "APIVERSION_QUERY") => Some(Kind::Closed),
+        ("plaintext", "UP") if new => Some(Kind::Closed),
+        ("ssl", "UP") if new => Some(Kind::ClosedWithTls),
+        _ => None,
+    }
+}
+
+/// Host and port of the broker that it is about.
+pub fn broker_of(reason: &str) -> Option<String> {
+    let (name, _) = reason.split_once(": ")?;
+    (name.contains('/')).then(|| host_and_port(name))
 }
 
 /// Whether the broker has ended the connection for what we have shown it, or have not.
@@ -149,24 +172,43 @@ impl Refusal {
                 };
                 format!("broker {broker} refuses the client: {cure} ({said})")
             }
-            Kind::TlsBroker if speaks_tls(broker) => format!(
-                "broker {broker} speaks TLS, and KAFKA_SECURITY_PROTOCOL={protocol} does not: set it \
-                 to SSL or SASL_SSL"
-            ),
+            Kind::Closed => return closed(broker, protocol),
             Kind::PlaintextBroker if speaks_plaintext(broker) => format!(
                 "broker {broker} does not speak TLS, and KAFKA_SECURITY_PROTOCOL={protocol} does: set \
                  it to PLAINTEXT or SASL_PLAINTEXT, or name a port with TLS in \
                  KAFKA_BOOTSTRAP_SERVERS"
             ),
-            Kind::SaslBroker => format!(
-                "broker {broker} ends the connection of KAFKA_SECURITY_PROTOCOL={protocol}, as one \
-                 does that asks for SASL: set it to SASL_SSL or SASL_PLAINTEXT, and \
-                 KAFKA_SASL_MECHANISM"
+            Kind::ClosedWithTls => asks_for_sasl(broker, protocol),
+            Kind::NoSasl => format!(
+                "broker {broker} has no SASL at this port, and KAFKA_SECURITY_PROTOCOL={protocol} asks \
+                 for it: set it to {}, or name a port with SASL in KAFKA_BOOTSTRAP_SERVERS",
+                match security.protocol.is_encrypted() {
+                    true => "SSL",
+                    false => "PLAINTEXT",
+                }
             ),
-            Kind::TlsBroker | Kind::PlaintextBroker => return None,
+            Kind::PlaintextBroker => return None,
         };
         Some(Self(text))
     }
+}
+
+/// Why a broker closes connections without TLS, if it does not only go away.
+fn closed(broker: &str, protocol: &str) -> Option<Refusal> {
+    if speaks_tls(broker) {
+        return Some(Refusal(format!(
+            "broker {broker} speaks TLS, and KAFKA_SECURITY_PROTOCOL={protocol} does not: set it to SSL \
+             or SASL_SSL"
+        )));
+    }
+    has_sasl(broker).then(|| Refusal(asks_for_sasl(broker, protocol)))
+}
+
+fn asks_for_sasl(broker: &str, protocol: &str) -> String {
+    format!(
+        "broker {broker} ends the connection of KAFKA_SECURITY_PROTOCOL={protocol}, as one does that \
+         asks for SASL: set it to SASL_SSL or SASL_PLAINTEXT, and KAFKA_SASL_MECHANISM"
+    )
 }
 
 /// The settings that say who one is.
@@ -177,7 +219,7 @@ fn who(security: &Security) -> String {
                 format!("the token of KAFKA_OAUTH_TOKEN_FILE={}", path.display())
             }
             Origin::Endpoint(credentials) => {
-                format!("the token of KAFKA_OAUTH_TOKEN_URL={}", credentials.url)
+                format!("the token of KAFKA_OAUTH_TOKEN_URL={}", credentials.shown())
             }
         },
         Some(Sasl::Password {
@@ -194,7 +236,7 @@ fn who(security: &Security) -> String {
 }
 
 fn certificate(broker: &str, said: &str, security: &Security) -> String {
-    let why = why_not(broker, security).unwrap_or_else(|| said.to_owned());
+    let why = why_not(broker, security.ca_file.as_deref()).unwrap_or_else(|| said.to_owned());
     let vouching = match &security.ca_file {
         Some(path) => format!("KAFKA_SSL_CA_FILE={}", path.display()),
         None => "the system's certificates (KAFKA_SSL_CA_FILE is not set)".to_owned(),
@@ -219,68 +261,8 @@ fn certificate(broker: &str, said: &str, security: &Security) -> String {
     }
 }
 
-/// Asks for the certificate once more: librdkafka says only that it does not suffice.
-fn why_not(broker: &str, security: &Security) -> Option<String> {
-    let pem = security.ca_file.as_ref().map(std::fs::read);
-    let pem = pem.transpose().ok()?;
-    let url = format!("https://{broker}/");
-    let failed = wait_for(async move {
-        let mut client = reqwest::Client::builder().timeout(ANSWER);
-        if let Some(pem) = pem {
-            client = client.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).ok()?);
-        }
-        // A broker has no answer to it, but its certificate comes first.
-        client.build().ok()?.get(url).send().await.err()
-    });
-    let said = crate::runtime::retry::with_causes(&failed.ok()??);
-    said.split_once("invalid peer certificate: ")
-        .map(|(_, why)| why.to_owned())
-}
-
-/// The beginning of a TLS connection: a broker that speaks TLS answers with a record, be it an alert.
-fn speaks_tls(broker: &str) -> bool {
-    let mut hello = vec![3, 3];
-    hello.extend([7; 32]);
-    // No session, one suite that everybody has had, no compression.
-    hello.extend([0, 0, 2, 0xc0, 0x2f, 1, 0]);
-    let mut record = vec![
-        0x16,
-        3,
-        1,
-        0,
-        hello.len() as u8 + 4,
-        1,
-        0,
-        0,
-        hello.len() as u8,
-    ];
-    record.extend(hello);
-    let answer = first_bytes(broker, &record);
-    answer.is_some_and(|[kind, major, ..]| matches!(kind, 0x15 | 0x16) && major == 3)
-}
-
-/// `ApiVersions`, which every broker answers to everybody.
-fn speaks_plaintext(broker: &str) -> bool {
-    let request = [0, 0, 0, 10, 0, 18, 0, 0, b'l', b'i', b'n', b'e', 0xff, 0xff];
-    let answer = first_bytes(broker, &request);
-    answer.is_some_and(|[.., a, b, c, d]| [a, b, c, d] == *b"line")
-}
-
-fn first_bytes(broker: &str, sent: &[u8]) -> Option<[u8; 8]> {
-    let address = broker.to_socket_addrs().ok()?.next()?;
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER).ok()?;
-    stream.set_read_timeout(Some(ANSWER)).ok()?;
-    stream.write_all(sent).ok()?;
-    let mut bytes = [0; 8];
-    let count = stream.read(&mut bytes).ok()?;
-    // An alert has seven bytes.
-    (count >= 2).then_some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
 
     fn kind(code: Code, reason: &str) -> Option<Kind> {
@@ -304,8 +286,15 @@ mod tests {
         for (code, said, expected) in [
             (
                 Code::Authentication,
-                "SASL PLAIN mechanism handshake failed: Broker: x: broker's supported mechanisms: A",
+                "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's \
+                 supported mechanisms: A",
                 Kind::Mechanism,
+            ),
+            (
+                Code::Authentication,
+                "SASL PLAIN mechanism handshake failed: Broker: Request not valid in current SASL state: \
+                 broker's supported mechanisms: ",
+                Kind::NoSasl,
             ),
             (
                 Code::SSL,
@@ -319,12 +308,6 @@ mod tests {
             ),
             (
                 Code::BrokerTransportFailure,
-                "Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol \
-                 configuration (connecting to a SSL listener?) or broker version is < 0.10",
-                Kind::TlsBroker,
-            ),
-            (
-                Code::BrokerTransportFailure,
                 "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?",
                 Kind::PlaintextBroker,
             ),
@@ -332,6 +315,24 @@ mod tests {
             let reason = format!("ssl://b:9092/1: {said}");
             assert_eq!(kind(code, &reason), Some(expected), "{said}");
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_closed_means_what_its_state_says() {
+        let closed = |name: &str, when: &str| {
+            let said = "Disconnected: connection closed by peer: receive 0 after POLLIN";
+            let sign = Sign::read(None, &format!("{name}: {said} (after {when})"));
+            sign.map(|sign| sign.kind)
+        };
+        let asked = "0ms in state APIVERSION_QUERY";
+        let up = "1999ms in state UP, 1 identical error(s) suppressed";
+        assert_eq!(closed("b:1/bootstrap", asked), Some(Kind::Closed));
+        assert_eq!(closed("sasl_plaintext://b:1/1", asked), Some(Kind::Closed));
+        assert_eq!(closed("ssl://b:1/1", asked), None);
+        assert_eq!(closed("b:1/1", up), Some(Kind::Closed));
+        assert_eq!(closed("ssl://b:1/1", up), Some(Kind::ClosedWithTls));
+        assert_eq!(closed("sasl_ssl://b:1/1", up), None);
+        assert_eq!(closed("b:1/1", "2000ms in state UP"), None);
     }
 
     #[test]
@@ -350,31 +351,18 @@ mod tests {
                 Code::Authentication,
                 "Failed to acquire SASL OAUTHBEARER token: no answer",
             ),
+            (
+                Code::Authentication,
+                "sasl_ssl://b:9092/1: SASL PLAIN mechanism handshake failed: Local: Timed out: broker's \
+                 supported mechanisms: (n/a)",
+            ),
+            (
+                Code::Authentication,
+                "sasl_ssl://b:9092/1: SASL authentication error: SaslAuthenticateRequest failed: Local: \
+                 Broker transport failure",
+            ),
         ] {
             assert_eq!(Sign::read(Some(code), reason), None, "{reason}");
         }
-    }
-
-    /// Listens, and answers each connection with these bytes.
-    fn answering(bytes: &'static [u8]) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        std::thread::spawn(move || {
-            for mut client in listener.incoming().flatten() {
-                let _ = client.read(&mut [0; 256]);
-                let _ = client.write_all(bytes);
-            }
-        });
-        address
-    }
-
-    #[test]
-    fn a_broker_that_only_goes_away_is_not_taken_for_one_of_another_protocol() {
-        let gone = answering(b"");
-        assert!(!speaks_tls(&gone) && !speaks_plaintext(&gone));
-        let plaintext = answering(b"\0\0\0\x0aline");
-        assert!(!speaks_tls(&plaintext) && speaks_plaintext(&plaintext));
-        let tls = answering(b"\x15\x03\x03\0\x02\x02\x28");
-        assert!(speaks_tls(&tls) && !speaks_plaintext(&tls));
     }
 }

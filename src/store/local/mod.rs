@@ -28,14 +28,13 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Makes the folder if it is not there and proves that it can be written to.
+    /// Makes the folder if it is not there and proves that it can be written to, and has put-if-absent.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let store = Self::existing(root);
         let probe = root.join(format!(".probe-{}", uuid::Uuid::new_v4().simple()));
         create_folder(root)
             .and_then(|()| clear_unlinked(root))
-            .and_then(|()| File::create_new(&probe))
-            .and_then(|_| fs::remove_file(&probe))
+            .and_then(|()| try_links(&probe, |from, to| fs::hard_link(from, to)))
             .map_err(|e| store.denied("writing to", "", e))?;
         Ok(store)
     }
@@ -206,6 +205,29 @@ impl Objects for LocalStore {
     }
 }
 
+/// A name is given by a link, and only once: that is what put-if-absent rests on.
+fn try_links(probe: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    let name = probe.with_extension("name");
+    File::create_new(probe)?;
+    let tried = link(probe, &name).map_err(|e| {
+        let why = format!(
+            "this file system has no hard links, by which objects are put if absent: use another one ({e})"
+        );
+        io::Error::new(e.kind(), why)
+    });
+    let tried = tried.and_then(|()| match link(probe, &name) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+        Ok(()) => Err(io::Error::other(
+            "this file system has given one name twice, so two processes could both believe that a \
+             checkpoint is theirs: use another one",
+        )),
+    });
+    // What failed before is more worth saying.
+    let removed = remove_if_there(&name).and(remove_if_there(probe));
+    tried.and(removed)
+}
+
 /// Removes what a crash has left of objects that never got their name. A living process whose
 /// object is among them fails to link it, and writes it again.
 fn clear_unlinked(root: &Path) -> io::Result<()> {
@@ -220,4 +242,34 @@ fn clear_unlinked(root: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(link: impl Fn(&Path, &Path) -> io::Result<()>) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let tried = try_links(&folder.path().join(".probe-1"), link);
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 0, "nothing stays");
+        tried.map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_file_system_that_gives_a_name_once_is_taken() {
+        assert_eq!(tried(|from, to| fs::hard_link(from, to)), Ok(()));
+    }
+
+    #[test]
+    fn a_file_system_without_put_if_absent_is_refused() {
+        let none = tried(|_, _| Err(io::ErrorKind::Unsupported.into()));
+        assert!(none.unwrap_err().contains("has no hard links"));
+        let overwriting = tried(|from, to| fs::copy(from, to).map(drop));
+        assert!(
+            overwriting
+                .unwrap_err()
+                .contains("has given one name twice")
+        );
+    }
 }

@@ -1,10 +1,11 @@
 //! As whom S3 is asked: the chain of AWS's own tools. The first that names credentials is taken:
 //! keys in the settings, a web identity, a profile of the shared files, a container, the machine.
 //!
-//! Those that expire are asked for again some minutes before they do.
+//! Those that expire are asked for again some minutes before they do. Who has given credentials once is
+//! asked from then on: another one further behind may have some of other rights.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,8 +16,9 @@ use object_store::client::{ClientOptions, HttpClient, HttpConnector, HttpError, 
 use object_store::{CredentialProvider, RetryConfig, StaticCredentialProvider};
 use tokio::sync::Mutex;
 
+use super::container::{Agent, AgentToken};
 use super::profile::Profile;
-use super::refusal;
+use super::refusal::{self, shown};
 use crate::config::secret::Secret;
 use crate::runtime::retry::with_causes;
 
@@ -59,8 +61,8 @@ pub struct WebIdentity {
 pub enum Container {
     /// ECS.
     Task { uri: String },
-    /// EKS.
-    Pod { uri: String, token_file: PathBuf },
+    /// EKS, and others that name a whole address.
+    Pod { uri: http::Uri, token: AgentToken },
 }
 
 /// Nobody gives credentials, or not now.
@@ -117,17 +119,17 @@ impl Credentials {
         let container = match &self.container {
             None => None,
             Some(Container::Task { uri }) => {
-                Some(vec![(Key::ContainerCredentialsRelativeUri, uri.clone())])
+                let settings = vec![(Key::ContainerCredentialsRelativeUri, uri.clone())];
+                Some(ask(TOKEN_SERVICE_TIMEOUT).with(settings)?)
             }
-            Some(Container::Pod { uri, token_file }) => Some(vec![
-                (Key::ContainerCredentialsFullUri, uri.clone()),
-                (
-                    Key::ContainerAuthorizationTokenFile,
-                    token_file.display().to_string(),
-                ),
-            ]),
+            Some(Container::Pod { uri, token }) => {
+                let asked = ask(TOKEN_SERVICE_TIMEOUT);
+                let options = asked.options.with_connect_timeout(asked.timeout / 2);
+                let client = Named.connect(&options)?;
+                let agent = Agent::new(uri.clone(), token.clone(), client);
+                Some(Arc::new(agent) as AwsCredentialProvider)
+            }
         };
-        let container = container.map(|settings| ask(TOKEN_SERVICE_TIMEOUT).with(settings));
         let instance = self.instance.as_ref().map(|address| {
             let address = address.trim_end_matches('/').to_owned();
             ask(METADATA_TIMEOUT).with(vec![(Key::MetadataEndpoint, address)])
@@ -136,7 +138,8 @@ impl Credentials {
             web_identity,
             profile: self.profile.clone(),
             read: Mutex::default(),
-            container: container.transpose()?,
+            giver: OnceLock::new(),
+            container,
             instance: instance.transpose()?,
         }))
     }
@@ -178,6 +181,13 @@ impl HttpConnector for Named {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Giver {
+    Profile,
+    Container,
+    Instance,
+}
+
 /// Who is asked when no keys are set.
 #[derive(Debug)]
 struct Chain {
@@ -185,6 +195,8 @@ struct Chain {
     profile: Profile,
     /// What the profile said, and when.
     read: Mutex<Option<(Instant, Option<Arc<AwsCredential>>)>>,
+    /// Who has given credentials, of those below.
+    giver: OnceLock<Giver>,
     container: Option<AwsCredentialProvider>,
     instance: Option<AwsCredentialProvider>,
 }
@@ -199,12 +211,15 @@ impl CredentialProvider for Chain {
                 AWS_WEB_IDENTITY_TOKEN_FILE, or does not answer (AWS_ENDPOINT_URL_STS)";
             return of(service, whose).await;
         }
-        if let Some(found) = self.of_profile().await? {
-            return Ok(found);
+        if self.may_be(Giver::Profile)
+            && let Some(found) = self.of_profile().await?
+        {
+            return Ok(self.given_by(Giver::Profile, found));
         }
         if let Some(service) = &self.container {
             let whose = "the container's service (AWS_CONTAINER_CREDENTIALS_*) gives none";
-            return of(service, whose).await;
+            let found = of(service, whose).await?;
+            return Ok(self.given_by(Giver::Container, found));
         }
         let why = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or \
             AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN; neither is set, no container has any, and there \
@@ -218,23 +233,29 @@ impl CredentialProvider for Chain {
             .into());
         };
         match service.get_credential().await {
-            Ok(found) => sendable(found),
+            Ok(found) => Ok(self.given_by(Giver::Instance, sendable(found)?)),
             Err(error) => {
-                let why = format!(
-                    "{why}, nor has this machine a role ({})",
-                    with_causes(&error)
-                );
-                Err(NoCredentials {
-                    why,
-                    may_pass: false,
-                }
-                .into())
+                let text = with_causes(&error);
+                let why = format!("{why}, nor has this machine a role ({})", shown(&text));
+                // Where nobody answers there is no such service.
+                let may_pass = is_passing(&text);
+                Err(NoCredentials { why, may_pass }.into())
             }
         }
     }
 }
 
 impl Chain {
+    fn may_be(&self, giver: Giver) -> bool {
+        self.giver.get().is_none_or(|known| *known == giver)
+    }
+
+    fn given_by(&self, giver: Giver, found: Arc<AwsCredential>) -> Arc<AwsCredential> {
+        // Known already, as a rule.
+        let _ = self.giver.set(giver);
+        found
+    }
+
     async fn of_profile(&self) -> Result<Option<Arc<AwsCredential>>, NoCredentials> {
         let mut read = self.read.lock().await;
         if let Some((at, found)) = &*read
@@ -242,11 +263,19 @@ impl Chain {
         {
             return Ok(found.clone());
         }
-        let found = self.profile.read().map_err(|error| NoCredentials {
-            why: error.to_string(),
-            may_pass: false,
-        })?;
-        let found = found.map(Arc::new);
+        let last = read.as_ref().and_then(|(_, found)| found.clone());
+        let found = match (self.profile.read(), last) {
+            (Ok(Some(found)), _) => Some(Arc::new(found)),
+            // Whoever writes the file anew may be amid it.
+            (_, Some(last)) => Some(last),
+            (Ok(None), None) => None,
+            (Err(error), None) => {
+                return Err(NoCredentials {
+                    why: error.to_string(),
+                    may_pass: false,
+                });
+            }
+        };
         *read = Some((Instant::now(), found.clone()));
         Ok(found)
     }
@@ -261,12 +290,23 @@ async fn of(
         Ok(found) => sendable(found),
         Err(error) => {
             let text = with_causes(&error);
-            let may_pass = (is_no_answer(&error) && refusal::untrusted(&error).is_none())
-                || text.contains("status code: 5");
-            let why = format!("{whose}: {text}");
+            let unanswered = is_no_answer(&error) && refusal::untrusted(&error).is_none();
+            let may_pass = unanswered || is_passing(&text);
+            let why = format!("{whose}: {}", shown(&text));
             Err(NoCredentials { why, may_pass }.into())
         }
     }
+}
+
+/// Whether an answer is one of a service that has too much to do, or trouble of its own.
+fn is_passing(text: &str) -> bool {
+    let statuses = ["status code: 5", "status code: 408", "status code: 429"];
+    // Of Amazon's token service; the second is the identity provider's trouble.
+    let codes = ["<Code>Throttling", "<Code>IDPCommunicationError"];
+    statuses
+        .iter()
+        .chain(&codes)
+        .any(|part| text.contains(part))
 }
 
 fn is_no_answer(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -286,4 +326,84 @@ fn sendable(found: Arc<AwsCredential>) -> object_store::Result<Arc<AwsCredential
         may_pass: false,
     }
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_that_has_too_much_to_do_may_pass() {
+        let answer = |status: &str, code: &str| {
+            format!("status code: {status}: <ErrorResponse><Error><Code>{code}</Code></Error>")
+        };
+        for (status, code) in [
+            ("400 Bad Request", "Throttling"),
+            ("400 Bad Request", "ThrottlingException"),
+            ("400 Bad Request", "IDPCommunicationError"),
+            ("408 Request Timeout", ""),
+            ("429 Too Many Requests", ""),
+            ("503 Service Unavailable", ""),
+        ] {
+            assert!(is_passing(&answer(status, code)), "{status} {code}");
+        }
+        assert!(!is_passing(&answer("403 Forbidden", "AccessDenied")));
+        assert!(!is_passing(&answer(
+            "400 Bad Request",
+            "ExpiredTokenException"
+        )));
+    }
+
+    fn chain(profile: Profile, container: bool) -> Chain {
+        let keys = AwsCredential {
+            key_id: "container".into(),
+            secret_key: "s".into(),
+            token: None,
+        };
+        Chain {
+            web_identity: None,
+            profile,
+            read: Mutex::default(),
+            giver: OnceLock::new(),
+            container: container
+                .then(|| Arc::new(StaticCredentialProvider::new(keys)) as AwsCredentialProvider),
+            instance: None,
+        }
+    }
+
+    async fn who(chain: &Chain) -> String {
+        // As if the file had been read long ago.
+        if let Some((at, _)) = &mut *chain.read.lock().await {
+            *at = Instant::now().checked_sub(PROFILE_AGE * 2).unwrap();
+        }
+        chain.get_credential().await.unwrap().key_id.clone()
+    }
+
+    #[tokio::test]
+    async fn who_has_given_credentials_once_is_asked_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = Profile {
+            name: None,
+            credentials_file: folder.path().join("credentials"),
+            config_file: folder.path().join("config"),
+        };
+        let write = |text: &str| std::fs::write(&profile.credentials_file, text).unwrap();
+        let keys =
+            |id: &str| format!("[default]\naws_access_key_id={id}\naws_secret_access_key=s\n");
+        write(&keys("first"));
+        let of_profile = chain(profile.clone(), true);
+        assert_eq!(who(&of_profile).await, "first");
+        for amid in ["", "[default]\naws_access_key_id=second\n"] {
+            write(amid);
+            assert_eq!(who(&of_profile).await, "first", "{amid}");
+        }
+        write(&keys("second"));
+        assert_eq!(who(&of_profile).await, "second");
+
+        write("");
+        let of_container = chain(profile.clone(), true);
+        assert_eq!(who(&of_container).await, "container");
+        write(&keys("third"));
+        assert_eq!(who(&of_container).await, "container");
+    }
 }

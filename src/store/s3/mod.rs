@@ -5,9 +5,10 @@
 //! retries for as long as it takes, and says so.
 
 pub mod access;
+pub mod container;
 pub mod credentials;
 pub mod profile;
-mod refusal;
+pub(crate) mod refusal;
 pub mod requests;
 mod signed;
 pub mod trial;
@@ -73,7 +74,7 @@ impl S3Store {
             s3_bucket: s3_bucket.to_owned(),
             prefix: prefix.trim_matches('/').to_owned(),
             encryption: access.encryption.clone(),
-            trial: Key::new(format!("{}{}", trial::TRIAL, uuid::Uuid::new_v4().simple())),
+            trial: trial::trial_key(),
         })
     }
 
@@ -120,14 +121,7 @@ impl S3Store {
             s3_bucket: &self.s3_bucket,
             encryption: &self.encryption,
         };
-        match request.refusal(&*source) {
-            Some(why) => StoreError::Denied {
-                action,
-                url,
-                source: why.into(),
-            },
-            None => StoreError::unavailable(action, url, source),
-        }
+        request.failed(url, source)
     }
 
     /// The object found at the key counts if it is provably this one.
@@ -175,8 +169,8 @@ fn parts_are_lost(error: &object_store::Error) -> bool {
 }
 
 /// The one action for which 'not found' speaks of the object.
-const READING: &str = "reading";
-const LISTING: &str = "listing";
+pub(crate) const READING: &str = "reading";
+pub(crate) const LISTING: &str = "listing";
 const LISTING_UPLOADS: &str = "listing the open uploads of";
 const ABORTING: &str = "aborting the upload of";
 const DELETING: &str = "deleting";

@@ -57,6 +57,8 @@ const KEY_ID: &str = "aws_access_key_id";
 const SECRET: &str = "aws_secret_access_key";
 const TOKEN: &str = "aws_session_token";
 
+/// A role takes the place of the profile's own keys.
+const ROLE: &str = "role_arn";
 /// Other ways of a profile to name credentials.
 const UNSUPPORTED: [&str; 5] = [
     "credential_process",
@@ -80,6 +82,14 @@ impl Profile {
             (&self.config_file, in_config.as_str()),
         ] {
             let Some(file) = load(path)? else { continue };
+            if file.get(section, ROLE).is_some() {
+                let (name, path) = (name.to_owned(), path.clone());
+                return Err(ProfileError::Unsupported {
+                    name,
+                    path,
+                    key: ROLE,
+                });
+            }
             if let Some(found) = keys(&file, section, name, path)? {
                 return Ok(Some(found));
             }
@@ -235,6 +245,18 @@ mod tests {
                 "",
                 "[profile sso]\nsso_start_url = geheim\n",
                 "has sso_start_url, which is not supported",
+            ),
+            (
+                None,
+                "",
+                "[default]\nrole_arn = geheim\nweb_identity_token_file = geheim\n",
+                "has role_arn, which is not supported",
+            ),
+            (
+                None,
+                "[default]\nrole_arn=geheim\naws_access_key_id=geheim\naws_secret_access_key=geheim\n",
+                "",
+                "has role_arn, which is not supported",
             ),
         ] {
             let error = read(name, credentials, config).unwrap_err();

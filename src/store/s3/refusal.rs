@@ -9,13 +9,52 @@ use rustls::CertificateError;
 
 use super::access::Encryption;
 use super::credentials::NoCredentials;
+use crate::causes::find;
 use crate::runtime::retry::with_causes;
+use crate::store::StoreError;
 
 /// What the text needs beside the error.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub action: &'static str,
     pub s3_bucket: &'a str,
     pub encryption: &'a Encryption,
+}
+
+impl Request<'_> {
+    /// Refused, or not answered. What the store answered is in neither but for its code and its message: it
+    /// may hold what was sent to it.
+    pub(crate) fn failed(&self, url: String, error: Box<dyn Error + Send + Sync>) -> StoreError {
+        match self.refusal(&*error) {
+            Some(why) => StoreError::Denied {
+                action: self.action,
+                url,
+                source: why.into(),
+            },
+            None => StoreError::unavailable(self.action, url, without_body(error)),
+        }
+    }
+}
+
+/// An error of which nothing shows a body.
+fn without_body(error: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
+    let text = with_causes(&*error);
+    match text.contains('<') {
+        true => shown(&text).into(),
+        false => error,
+    }
+}
+
+/// A text with the body of an answer, of which only code and message are kept.
+pub(super) fn shown(text: &str) -> String {
+    let Some((before, body)) = text.split_once('<') else {
+        return text.to_owned();
+    };
+    let before = before.trim_end_matches([' ', ':', '"']).to_owned();
+    let said = ["Code", "Message"].iter().filter_map(|part| {
+        let (begin, end) = (format!("{part}>"), format!("</{part}>"));
+        between(body, &begin, &end).filter(|said| !said.is_empty())
+    });
+    said.fold(before, |text, said| format!("{text}: {said}"))
 }
 
 /// The right that an action needs.
@@ -156,24 +195,6 @@ pub(super) fn untrusted(error: &(dyn Error + 'static)) -> Option<String> {
     Some(format!("{meaning} ({error})"))
 }
 
-/// The first error of this type among the causes.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // What an I/O error is made of is not among its causes.
-        let inner = error.downcast_ref::<std::io::Error>();
-        if let Some(inner) = inner.and_then(std::io::Error::get_ref) {
-            next = Some(inner);
-            continue;
-        }
-        next = error.source();
-    }
-    None
-}
-
 fn status(text: &str) -> Option<u16> {
     // object_store's words for a redirection that says no place.
     if text.contains("redirect without LOCATION") {
@@ -193,6 +214,8 @@ fn shortened(text: &str) -> String {
     let answer = text
         .split_once("status code: ")
         .map_or(text, |(_, answer)| answer);
+    // Of a page that nobody has asked for nothing is worth more than its status.
+    let answer = answer.split('<').next().unwrap_or(answer);
     let words: Vec<_> = answer.split_whitespace().take(30).collect();
     words.join(" ").trim_end_matches(':').to_owned()
 }
@@ -323,6 +346,31 @@ mod tests {
             let text = of(action, encryption, status, &body).unwrap();
             assert!(text.contains(said), "{text}");
             assert!(!text.contains('<'), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_body_is_shown_but_code_and_message() {
+        let request = Request {
+            action: "writing",
+            s3_bucket: "archive",
+            encryption: &Encryption::S3,
+        };
+        let body =
+            "<Error><Code>TheCode</Code><Message>its words</Message><Token-0>geheim</Token-0>";
+        for (answer, said) in [
+            (format!("400 Bad Request: {body}"), "TheCode: its words"),
+            (format!("503 Slow Down: {body}"), "503 Slow Down: TheCode"),
+            (
+                "502 Bad Gateway: <html>geheim".to_owned(),
+                "502 Bad Gateway",
+            ),
+            ("403 Forbidden: <html>geheim".to_owned(), "403 Forbidden"),
+        ] {
+            let error = format!("Server returned non-2xx status code: {answer}");
+            let shown = with_causes(&request.failed("s3://archive/x".into(), error.into()));
+            assert!(shown.contains(said), "{shown}");
+            assert!(!shown.contains("geheim") && !shown.contains('<'), "{shown}");
         }
     }
 

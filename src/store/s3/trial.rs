@@ -56,6 +56,11 @@ enum Unfit {
     NoMetadata,
 }
 
+/// A name that nobody else has.
+pub(super) fn trial_key() -> Key {
+    Key::new(format!("{TRIAL}{}", uuid::Uuid::new_v4().simple()))
+}
+
 impl S3Store {
     /// Tries all that a job does here.
     ///
@@ -161,10 +166,20 @@ impl S3Store {
     /// The second put of one key must be refused, and what was put is read back.
     async fn try_puts(&self, key: &Key) -> Result<(), StoreError> {
         let body = || Bytes::from_static(BODY);
-        // It may be there: left behind, or the answer to an earlier try was lost.
-        self.put_if_absent(key, body()).await?;
-        if self.put_if_absent(key, body()).await? == Put::Created {
-            return Err(self.unfit("writing", key, Unfit::NoPutIfAbsent));
+        let first = self.put_if_absent(key, body()).await?;
+        match (first, self.put_if_absent(key, body()).await?) {
+            (_, Put::Exists) => {}
+            (Put::Created, Put::Created) => {
+                return Err(self.unfit("writing", key, Unfit::NoPutIfAbsent));
+            }
+            // It was left behind, and another start may have removed it just then.
+            (Put::Exists, Put::Created) => {
+                let fresh = trial_key();
+                let tried = Box::pin(self.try_puts(&fresh)).await;
+                // Whether it may be removed is of no matter here.
+                let _ = self.delete(&fresh).await;
+                return tried;
+            }
         }
         match self.get(key).await {
             Ok(found) if found == BODY => Ok(()),
@@ -178,18 +193,26 @@ impl S3Store {
     /// One upload is aborted and one is completed; but where a file is there that cannot be removed, none
     /// is completed.
     async fn try_uploads(&self, key: &Key, is_there: bool) -> Result<(), StoreError> {
-        let aborted = self.upload(key).await?.0;
-        self.abort(&aborted).await?;
+        let upload = self.begin(key).await?;
+        let put = self.put_body(&upload).await;
+        self.or_given_up(&upload, put).await?;
+        self.abort(&upload).await?;
         // Left behind, or by an earlier try of this start.
         let visible = self.is_visible(key).await?;
         if is_there || visible && !self.remove(key).await? {
             return Ok(());
         }
-        let (upload, part) = self.upload(key).await?;
+        let upload = self.begin(key).await?;
+        let completed = self.try_to_complete(key, &upload).await;
+        self.or_given_up(&upload, completed).await
+    }
+
+    async fn try_to_complete(&self, key: &Key, upload: &Upload) -> Result<(), StoreError> {
+        let part = self.put_body(upload).await?;
         if self.is_visible(key).await? {
             return Err(self.unfit("uploading a part of", key, Unfit::VisibleTooEarly));
         }
-        let committable = self.seal(&upload, vec![part], BODY.len() as u64).await?;
+        let committable = self.seal(upload, vec![part], BODY.len() as u64).await?;
         self.finalize(&committable).await?;
         // It is there now, and has to be known again.
         match self.finalize(&committable).await {
@@ -200,12 +223,27 @@ impl S3Store {
         }
     }
 
-    async fn upload(&self, key: &Key) -> Result<(Upload, String), StoreError> {
-        let upload = self.begin(key).await?;
-        let part = self
-            .put_part(&upload, 0, 0, Bytes::from_static(BODY))
-            .await?;
-        Ok((upload, part))
+    async fn put_body(&self, upload: &Upload) -> Result<String, StoreError> {
+        self.put_part(upload, 0, 0, Bytes::from_static(BODY)).await
+    }
+
+    /// An upload would stay open where something fails after its begin.
+    async fn or_given_up<T>(
+        &self,
+        upload: &Upload,
+        tried: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if tried.is_err() {
+            // What is wrong is more worth saying than that this stays.
+            let _ = self.abort(upload).await;
+        }
+        tried
+    }
+
+    /// For who does not try again: removes what a trial without an answer may have left.
+    pub async fn give_up(&self) {
+        // A store that is away keeps it; the next start clears it away.
+        let _ = self.delete(&self.trial).await;
     }
 
     /// Whether it is gone. A start does not fail for what it may not clear away: nothing depends on it.

@@ -207,18 +207,31 @@ impl Archive {
         folder
     }
 
-    /// Keys of the open uploads of this test. Of the whole S3 bucket and sorted out here, because
-    /// MinIO finds none by a prefix that is not a whole key. What it lists so is a list in its memory,
+    /// Keys of the open uploads of this test, but for those of trials.
+    fn open_uploads(&self) -> Vec<String> {
+        let mut keys = self.all_open_uploads();
+        keys.retain(|key| !key.contains(TRIAL));
+        keys
+    }
+
+    /// What starts have tried to upload and not given up.
+    pub fn open_trials(&self) -> Vec<String> {
+        let mut keys = self.all_open_uploads();
+        keys.retain(|key| key.contains(TRIAL));
+        keys
+    }
+
+    /// Of the whole S3 bucket and sorted out here, because MinIO finds none by a prefix that is not a whole key. What it lists so is a list in its memory,
     /// in which an upload stays whose completion was carried out for a client that was gone by then;
     /// asked for one key it looks at its disks.
-    fn open_uploads(&self) -> Vec<String> {
+    fn all_open_uploads(&self) -> Vec<String> {
         let place = format!("it/{}", s3_bucket());
         let listed = mc(&["ls", "--json", "--incomplete", "--recursive", &place]);
         let keys = listed.lines().map(|line| {
             let entry: Value = serde_json::from_str(line).unwrap();
             entry["key"].as_str().unwrap().to_owned()
         });
-        let own = keys.filter(|key| key.starts_with(&self.prefix) && !key.contains(TRIAL));
+        let own = keys.filter(|key| key.starts_with(&self.prefix));
         own.filter(|key| {
             !mc(&["ls", "--json", "--incomplete", &format!("{place}/{key}")]).is_empty()
         })

@@ -122,8 +122,51 @@ impl SecuredKafka {
             assert!(!log.contains("Exiting Kafka due to"), "{log}");
             log.contains("Kafka Server started").then_some(())
         });
-        allow(&kafka.address(Listener::Admin));
+        for (user, resource, operation) in PERMISSIONS {
+            kafka.add(&Rule::of(user, resource, "*", operation, ALLOW));
+        }
         kafka
+    }
+
+    /// From now on the user may not read the topic, whatever else permits it.
+    pub fn forbid_reading(&self, user: &str, topic: &str) {
+        self.add(&Rule::of(user, TOPIC, topic, READ, DENY));
+    }
+
+    /// Takes that back.
+    pub fn forbid_no_more(&self, user: &str, topic: &str) {
+        self.remove(&Rule::of(user, TOPIC, topic, READ, DENY));
+    }
+
+    pub fn permit_reading(&self, user: &str, topic: &str) {
+        self.add(&Rule::of(user, TOPIC, topic, READ, ALLOW));
+    }
+
+    /// By Kafka's request CreateAcls, which librdkafka's binding has no call for.
+    fn add(&self, rule: &Rule) {
+        self.change(30, rule);
+    }
+
+    /// By DeleteAcls, likewise.
+    fn remove(&self, rule: &Rule) {
+        self.change(31, rule);
+    }
+
+    /// A rule and a filter for exactly this rule are the same bytes.
+    fn change(&self, request_key: u8, rule: &Rule) {
+        // Key, version, number of the request, no name of the client, one element.
+        let mut request = vec![0, request_key, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 1];
+        request.extend(&rule.0);
+        let mut broker = TcpStream::connect(self.address(Listener::Admin)).unwrap();
+        let length = u32::try_from(request.len()).unwrap().to_be_bytes();
+        let sent = [&length, request.as_slice()].concat();
+        broker.write_all(&sent).unwrap();
+        let mut length = [0; 4];
+        broker.read_exact(&mut length).unwrap();
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        broker.read_exact(&mut answer).unwrap();
+        // Number, throttling and count, then the error of the one.
+        assert_eq!(answer[12..14], [0, 0], "{answer:?}");
     }
 
     pub fn address(&self, listener: Listener) -> String {
@@ -214,6 +257,8 @@ fn make_certificates(folder: &Path) {
     let (_, key) = ours.issue(ARCHIVER, &[]).write(folder, "client");
     encrypt_key(&key, &folder.join("client-encrypted.key"), KEY_PASSWORD);
     other.issue(ARCHIVER, &[]).write(folder, "other-client");
+    ours.issue_expired(ARCHIVER, &[])
+        .write(folder, "expired-client");
 }
 
 fn properties(folder: &Path, ports: &[u16]) -> String {
@@ -333,49 +378,34 @@ const GROUP: u8 = 3;
 const READ: u8 = 3;
 const DESCRIBE: u8 = 8;
 
-/// Gives the users their permissions, by Kafka's request CreateAcls, which librdkafka's binding has no
-/// call for.
-fn allow(address: &str) {
-    let permissions = [
-        (ARCHIVER, TOPIC, READ),
-        (ARCHIVER, GROUP, READ),
-        (NO_READER, TOPIC, DESCRIBE),
-        (NO_READER, GROUP, READ),
-        (NO_GROUP, TOPIC, READ),
-    ];
-    let string = |text: &str| {
-        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
-        [&length, text.as_bytes()].concat()
-    };
-    // Key, version, number of the request, no name of the client.
-    let mut request = vec![0, 30, 0, 1, 0, 0, 0, 1, 0xff, 0xff];
-    request.extend(u32::try_from(permissions.len()).unwrap().to_be_bytes());
-    for (user, resource, operation) in permissions {
-        let (literal, allow) = (3, 3);
-        request.push(resource);
-        request.extend(string("*"));
-        request.push(literal);
-        request.extend(string(&format!("User:{user}")));
-        request.extend(string("*"));
-        request.extend([operation, allow]);
-    }
-    let mut broker = TcpStream::connect(address).unwrap();
-    let length = u32::try_from(request.len()).unwrap().to_be_bytes();
-    broker
-        .write_all(&[&length, request.as_slice()].concat())
-        .unwrap();
-    let mut length = [0; 4];
-    broker.read_exact(&mut length).unwrap();
-    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-    broker.read_exact(&mut answer).unwrap();
-    // Number, throttling and count, then of each its error and a message.
-    let mut results = &answer[12..];
-    for (user, ..) in permissions {
-        let [a, b, high, low, rest @ ..] = results else {
-            panic!("{answer:?}");
+const ALLOW: u8 = 3;
+const DENY: u8 = 2;
+
+/// Of every topic, or group.
+const PERMISSIONS: [(&str, u8, u8); 5] = [
+    (ARCHIVER, TOPIC, READ),
+    (ARCHIVER, GROUP, READ),
+    (NO_READER, TOPIC, DESCRIBE),
+    (NO_READER, GROUP, READ),
+    (NO_GROUP, TOPIC, READ),
+];
+
+/// One of Kafka's authorizer, as it is sent.
+struct Rule(Vec<u8>);
+
+impl Rule {
+    fn of(user: &str, resource: u8, name: &str, operation: u8, permission: u8) -> Self {
+        let string = |text: &str| {
+            let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+            [&length, text.as_bytes()].concat()
         };
-        assert_eq!([*a, *b], [0, 0], "{user}: {answer:?}");
-        let length = i16::from_be_bytes([*high, *low]);
-        results = &rest[usize::try_from(length).unwrap_or(0)..];
+        let literal = 3;
+        let mut bytes = vec![resource];
+        bytes.extend(string(name));
+        bytes.push(literal);
+        bytes.extend(string(&format!("User:{user}")));
+        bytes.extend(string("*"));
+        bytes.extend([operation, permission]);
+        Self(bytes)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,10 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 pub struct TokenEndpoint {
     pub url: String,
     issued: Arc<AtomicUsize>,
+    hanging: Arc<AtomicBool>,
 }
 
 impl TokenEndpoint {
-    /// Issues `token()` to a client with this secret that asks for `scope`.
+    /// Issues `token()` to a client with this secret that asks for `scope`, which may be empty: none.
     pub fn start(
         client: &str,
         secret: &str,
@@ -26,10 +27,20 @@ impl TokenEndpoint {
         let known = format!("Basic {}", STANDARD.encode(format!("{client}:{secret}")));
         let issued = Arc::new(AtomicUsize::new(0));
         let count = issued.clone();
+        let hanging = Arc::new(AtomicBool::new(false));
+        let hangs = hanging.clone();
         std::thread::spawn(move || {
+            let mut held = Vec::new();
             for mut connection in listener.incoming().flatten() {
+                if hangs.load(Ordering::Relaxed) {
+                    held.push(connection);
+                    continue;
+                }
                 let (authorization, body) = request(&connection);
-                let wanted = format!("grant_type=client_credentials&scope={scope}");
+                let wanted = match scope {
+                    "" => "grant_type=client_credentials".to_owned(),
+                    scope => format!("grant_type=client_credentials&scope={scope}"),
+                };
                 let (status, answer) = if authorization != known {
                     // What it was sent, too, as some endpoints do.
                     let echo = format!("{authorization} {body}");
@@ -54,7 +65,21 @@ impl TokenEndpoint {
                 );
             }
         });
-        Self { url, issued }
+        Self {
+            url,
+            issued,
+            hanging,
+        }
+    }
+
+    /// It answers nobody any more, and ends no connection.
+    pub fn hang(&self) {
+        self.hanging.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers who asks from now on.
+    pub fn go_on(&self) {
+        self.hanging.store(false, Ordering::Relaxed);
     }
 
     /// How many tokens it has issued.

@@ -193,6 +193,11 @@ fn a_container_and_a_machine_are_asked_for_theirs() {
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &token),
     ];
     run(&settings, &["geheim", &it.secret, &it.token]);
+    let given = [settings[0], ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "geheim")];
+    run(&given, &["geheim", &it.secret, &it.token]);
+    let (archive, topic) = (without_keys(), Topic::absent());
+    let said = ["AWS_CONTAINER_CREDENTIALS_", "401"];
+    refused(&archive, &topic, &[], &settings[..1], 2, &said);
 
     let json = it.in_json();
     let metadata = Giver::start(move |request| {

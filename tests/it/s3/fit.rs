@@ -1,5 +1,8 @@
 //! A server that lacks what the protocol needs is found by trying, and refused at the start.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use lineage::store::s3::trial::TRIAL;
 
 use crate::harness::proxy::{Fate, Proxy, Request};
@@ -23,6 +26,7 @@ fn refused(said: &str, root: Root, mut judge: impl FnMut(&Request) -> Fate + Sen
         assert_eq!(archive.keys(root), [""; 0], "{root:?}");
         assert_eq!(archive.trials(root), [""; 0], "{root:?}");
     }
+    assert_eq!(archive.open_trials(), [""; 0]);
 }
 
 fn puts_an_object(request: &Request) -> bool {
@@ -107,4 +111,33 @@ fn one_that_forgets_the_metadata_of_an_upload() {
             false => Fate::Pass,
         }
     });
+}
+
+/// It is found first, and gone when it is put again.
+#[test]
+fn an_object_of_a_trial_that_another_start_removes_just_then_is_no_fault_of_the_store() {
+    let found = Arc::new(AtomicUsize::new(0));
+    let count = found.clone();
+    let proxy = Proxy::asking(move |request| {
+        let of_logs = request.path.contains(Root::CommitLog.folder());
+        let puts = request.is_a_trial() && of_logs && puts_an_object(request);
+        match puts && count.fetch_add(1, Ordering::Relaxed) == 0 {
+            true => Fate::Refuse(412, "PreconditionFailed"),
+            false => Fate::Pass,
+        }
+    });
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::create(1));
+    topic.produce(100);
+    let url = proxy.url();
+    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+    let mut lineage = Lineage::start_with(&archive, &topic, &["--bounded"], &settings);
+    lineage.ends_with(0);
+    assert_eq!(
+        found.load(Ordering::Relaxed),
+        4,
+        "two of one key, two of a fresh one"
+    );
+    for root in Root::ALL {
+        assert_eq!(archive.trials(root), [""; 0], "{root:?}");
+    }
 }

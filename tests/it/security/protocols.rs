@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use data_generator::Progress;
+use serde_json::{Value, json};
 
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::secured_kafka::{
-    ARCHIVER, KEY_PASSWORD, Listener, NO_GROUP, PASSWORD, Settings, secured_kafka, token,
+    ARCHIVER, KEY_PASSWORD, Listener, NO_GROUP, NO_READER, PASSWORD, Settings, secured_kafka, token,
 };
 use crate::harness::token_endpoint::TokenEndpoint;
 use crate::harness::{
@@ -23,7 +23,7 @@ fn archives_exactly(settings: &Settings) {
     topic.produce(2_000);
     let mut lineage = Lineage::start_with(&archive, &topic, &BOUNDED, &settings.pairs());
     lineage.ends_with(0);
-    assert_eq!(lineage.says("degraded"), 0, "{}", lineage.log());
+    assert_eq!(lineage.says("WARN"), 0, "{}", lineage.log());
     assert_exact(&archive, &topic, Past::Calm);
     // Its consumers' offsets are there for lag monitors.
     let committed: Vec<_> = topic.committed_offsets();
@@ -51,6 +51,13 @@ fn tls_without_and_with_a_certificate_of_the_client() {
         .with("KAFKA_SSL_KEY_FILE", &kafka.file("client-encrypted.key"))
         .with("KAFKA_SSL_KEY_PASSWORD", KEY_PASSWORD);
     archives_exactly(&encrypted);
+    let folder = Folder::new();
+    let file = folder.path().join("password");
+    fs::write(&file, format!("{KEY_PASSWORD}\n")).unwrap();
+    let of_file = encrypted
+        .without("KAFKA_SSL_KEY_PASSWORD")
+        .with("KAFKA_SSL_KEY_PASSWORD_FILE", file.to_str().unwrap());
+    archives_exactly(&of_file);
 }
 
 #[test]
@@ -92,13 +99,14 @@ fn a_token_file_is_read_again_before_its_token_ends() {
     topic.produce(1_000);
     let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
     lineage.wait_until_it_says("checkpoint complete");
-    // As long as the old one is good it stays in use; a broker ends a connection with the token.
+    // As long as the old one is good it stays in use; a broker ends a connection with the token. So records
+    // come until it has ended.
     let longer = file.with_extension("new");
     fs::write(&longer, token(ARCHIVER, 3_600)).unwrap();
     fs::rename(&longer, &file).unwrap();
-    std::thread::sleep(Duration::from_secs(11));
-    topic.produce(1_000);
+    topic.produce_slowly(600, 50).join().unwrap();
     archive.wait_for_all_of(&topic);
+    assert_eq!(lineage.says("degraded"), 0, "{}", lineage.log());
     lineage.stop();
     assert_exact(&archive, &topic, Past::Calm);
 }
@@ -117,6 +125,59 @@ fn client_credentials_get_tokens_one_for_all_clients() {
         .with("KAFKA_OAUTH_SCOPE", "kafka");
     archives_exactly(&settings);
     assert_eq!(endpoint.issued(), 1);
+    let folder = Folder::new();
+    let file = folder.path().join("secret");
+    fs::write(&file, "GEHEIM-client\n").unwrap();
+    let of_file = settings
+        .without("KAFKA_OAUTH_CLIENT_SECRET")
+        .with("KAFKA_OAUTH_CLIENT_SECRET_FILE", file.to_str().unwrap());
+    archives_exactly(&of_file);
+}
+
+#[test]
+fn an_endpoint_that_hangs_stops_nothing_while_the_last_token_is_good() {
+    let endpoint = TokenEndpoint::start("me", "GEHEIM-client", "", || token(ARCHIVER, 30));
+    let settings = secured_kafka()
+        .settings(Listener::SaslTls)
+        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .with("KAFKA_OAUTH_TOKEN_URL", &endpoint.url)
+        .with("KAFKA_OAUTH_CLIENT_ID", "me")
+        .with("KAFKA_OAUTH_CLIENT_SECRET", "GEHEIM-client");
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
+    topic.produce(1_000);
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
+    archive.wait_for_all_of(&topic);
+    endpoint.hang();
+    // The next token is wanted long before this one ends.
+    lineage.wait_until_it_says("kafka token");
+    assert_eq!(lineage.says("degraded"), 1, "{}", lineage.log());
+    topic.produce(1_000);
+    archive.wait_for_all_of(&topic);
+    endpoint.go_on();
+    lineage.wait_until_it_says("recovered");
+    assert_eq!(endpoint.issued(), 2);
+    topic.produce(1_000);
+    archive.wait_for_all_of(&topic);
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
+fn a_right_that_is_taken_and_given_back_makes_it_degraded_and_never_ends_it() {
+    let kafka = secured_kafka();
+    let (archive, topic) = (Archive::new(Storage::Local), kafka.topic(2));
+    topic.produce(1_000);
+    let settings = kafka.settings_of(Listener::SaslPlaintext, "PLAIN", ARCHIVER);
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
+    archive.wait_for_all_of(&topic);
+    kafka.forbid_reading(ARCHIVER, &topic.name);
+    lineage.wait_until_it_says("degraded");
+    topic.produce(1_000);
+    kafka.forbid_no_more(ARCHIVER, &topic.name);
+    archive.wait_for_all_of(&topic);
+    lineage.wait_until_it_says("recovered");
+    lineage.stop();
+    assert_exact(&archive, &topic, Past::Calm);
 }
 
 #[test]
@@ -124,10 +185,9 @@ fn without_the_right_to_use_the_group_it_is_degraded_and_archives() {
     let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
     topic.produce(1_000);
     let settings = secured_kafka().settings_of(Listener::SaslTls, "PLAIN", NO_GROUP);
-    // Known at the start, long before the first checkpoint.
-    let flags = ["--checkpoint-interval", "1h"];
-    let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings.pairs());
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
     lineage.wait_until_it_says("kafka group");
+    archive.wait_for_all_of(&topic);
     let log = lineage.log();
     assert!(
         log.contains("degraded") && log.contains("KAFKA_GROUP_ID"),
@@ -170,16 +230,47 @@ fn verify_asks_a_secured_kafka_too() {
     topic.produce(1_000);
     Lineage::start_with(&archive, &topic, &BOUNDED, &settings.pairs()).ends_with(0);
     let ask = |settings: &Settings| {
-        looking_with(&archive, &["verify", "--check-kafka"], &settings.pairs())
+        let command = ["verify", "--check-kafka", "--json"];
+        looking_with(&archive, &command, &settings.pairs())
     };
     let lost = archive.keys(Root::Output).remove(0);
     archive.delete(Root::Output, &lost);
-    let said = String::from_utf8(ask(&settings).stdout).unwrap();
-    assert!(said.contains("delivered"), "{said}");
+    let report: Value = serde_json::from_slice(&ask(&settings).stdout).unwrap();
+    let partition = &report["partitions"][0];
+    assert_ne!(partition["missing"], json!([]), "{report}");
+    assert_eq!(partition["kafka"]["delivered"], partition["missing"]);
     let refused = ask(&settings.with("KAFKA_SASL_PASSWORD", "wrong"));
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("KAFKA_SASL_PASSWORD"), "{said}");
+}
+
+#[test]
+fn verify_says_of_each_topic_whether_it_may_be_read() {
+    let kafka = secured_kafka();
+    let mut topics = [kafka.topic(1), kafka.topic(1)];
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    topics.iter().for_each(|topic| topic.produce(100));
+    let names = topics.each_ref().map(|topic| topic.name.as_str());
+    let archive = Archive::new(Storage::Local);
+    let both = kafka
+        .settings_of(Listener::SaslTls, "PLAIN", ARCHIVER)
+        .with("KAFKA_TOPIC", &names.join(","));
+    Lineage::start_with(&archive, &topics[0], &BOUNDED, &both.pairs()).ends_with(0);
+    for key in archive.keys(Root::Output) {
+        archive.delete(Root::Output, &key);
+    }
+    // Of the first one it may.
+    kafka.permit_reading(NO_READER, names[0]);
+    let settings = kafka.settings_of(Listener::SaslTls, "PLAIN", NO_READER);
+    let command = ["verify", "--check-kafka"];
+    let refused = looking_with(&archive, &command, &settings.pairs());
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains(&format!("{} may not be read", names[1])),
+        "{said}"
+    );
 }
 
 /// A topic of the broker is filled by the generator as everybody would do it.

@@ -109,7 +109,7 @@ fn certificates_of_brokers_are_refused_each_with_its_own_reason() {
 }
 
 #[test]
-fn a_certificate_of_the_client_that_is_missing_or_foreign_is_refused() {
+fn a_certificate_of_the_client_that_is_missing_foreign_or_expired_is_refused() {
     let kafka = secured_kafka();
     let missing = kafka.settings(Listener::MutualTls);
     not_let_in(
@@ -118,9 +118,15 @@ fn a_certificate_of_the_client_that_is_missing_or_foreign_is_refused() {
     );
     let file = kafka.file("other-client.crt");
     let foreign = missing
+        .clone()
         .with("KAFKA_SSL_CERTIFICATE_FILE", &file)
         .with("KAFKA_SSL_KEY_FILE", &kafka.file("other-client.key"));
     not_let_in(&foreign, &["does not take the certificate", &file]);
+    let file = kafka.file("expired-client.crt");
+    let expired = missing
+        .with("KAFKA_SSL_CERTIFICATE_FILE", &file)
+        .with("KAFKA_SSL_KEY_FILE", &kafka.file("expired-client.key"));
+    not_let_in(&expired, &["does not take the certificate", &file]);
 }
 
 #[test]
@@ -144,6 +150,23 @@ fn another_protocol_than_the_brokers_is_refused_with_the_one_to_set() {
     let sasl = kafka.settings_of(Listener::SaslPlaintext, "PLAIN", ARCHIVER);
     let tls = sasl.with("KAFKA_BOOTSTRAP_SERVERS", &kafka.address(Listener::SaslTls));
     not_let_in(&tls, &["speaks TLS"]);
+}
+
+#[test]
+fn a_port_without_sasl_is_refused_with_the_protocol_to_set() {
+    let kafka = secured_kafka();
+    for (listener, with_sasl, said) in [
+        (
+            Listener::Admin,
+            Listener::SaslPlaintext,
+            "set it to PLAINTEXT",
+        ),
+        (Listener::Tls, Listener::SaslTls, "set it to SSL"),
+    ] {
+        let settings = kafka.settings_of(with_sasl, "PLAIN", ARCHIVER);
+        let settings = settings.with("KAFKA_BOOTSTRAP_SERVERS", &kafka.address(listener));
+        not_let_in(&settings, &["has no SASL at this port", said]);
+    }
 }
 
 #[test]

@@ -3,13 +3,18 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::harness::giver::{Giver, Temporary};
+use crate::harness::registry::Registry;
 use crate::harness::secured_kafka::{
     ARCHIVER, KEY_PASSWORD, Listener, PASSWORD, Settings, secured_kafka, token,
 };
 use crate::harness::token_endpoint::TokenEndpoint;
-use crate::harness::{Archive, Folder, Lineage, Root, Storage, looking_with};
+use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic, looking_with};
 
-/// Every secret of the tests has this in it, and nothing else has. (A token has it in base64, too.)
+/// Every secret that the tests choose has this in it, and nothing else has.
 const SECRET: &str = "GEHEIM";
 const REST_TOKEN: &str = "GEHEIM-rest-token";
 
@@ -38,7 +43,7 @@ const PATHS: [&str; 11] = [
     "/",
 ];
 
-/// Further settings that hold secrets, such as those of a store, belong here.
+/// With a secret wherever one can be; those that S3 does not ask for by themselves.
 fn with_all_secrets(settings: Settings) -> Settings {
     let kafka = secured_kafka();
     settings
@@ -51,14 +56,18 @@ fn with_all_secrets(settings: Settings) -> Settings {
         .with("KAFKA_SSL_KEY_PASSWORD", KEY_PASSWORD)
 }
 
+/// Of a token of the broker, its claims: what they say of a user nobody may have. (Its head is everybody's,
+/// and it has no signature.)
+fn claims(token: &str) -> &str {
+    token.split('.').nth(1).unwrap()
+}
+
+/// `further` are secrets that somebody else has chosen.
 #[track_caller]
-fn assert_has_none(what: &str, text: &str, token: Option<&str>) {
-    let lines = text.lines().filter(|line| {
-        // Claims and signature of a token are what nobody may have.
-        let of_token = token.and_then(|token| token.split('.').nth(1));
-        line.contains(SECRET) || of_token.is_some_and(|part| line.contains(part))
-    });
-    let found: Vec<_> = lines.collect();
+fn assert_has_none(what: &str, text: &str, further: &[&str]) {
+    let is_secret =
+        |line: &&str| line.contains(SECRET) || further.iter().any(|secret| line.contains(secret));
+    let found: Vec<_> = text.lines().filter(is_secret).collect();
     assert!(found.is_empty(), "in {what}: {found:#?}");
 }
 
@@ -75,12 +84,19 @@ fn get(address: &str, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Runs and stops it, and looks at everything that it has said, written and answered.
-fn run_says_no_secret(settings: &Settings, token: Option<&str>) {
+/// Runs and stops it, on S3, and looks at everything that it has said, written and answered.
+fn run_says_no_secret(settings: &Settings, further: &[&str]) {
+    let s3 = Temporary::get();
+    let further = &[further, &[&s3.secret, &s3.token]].concat();
     for format in ["text", "json"] {
-        let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
+        let (archive, topic) = (Archive::new(Storage::S3), secured_kafka().topic(2));
         topic.produce(200);
-        let settings = with_all_secrets(settings.clone()).with("LOG_FORMAT", format);
+        let settings = with_all_secrets(settings.clone())
+            .with("AWS_ACCESS_KEY_ID", &s3.id)
+            .with("AWS_SECRET_ACCESS_KEY", &s3.secret)
+            .with("AWS_SESSION_TOKEN", &s3.token)
+            .with("SAVEPOINTS_PATH", &archive.savepoints())
+            .with("LOG_FORMAT", format);
         let mut lineage = Lineage::start_with(&archive, &topic, &TALKATIVE, &settings.pairs());
         lineage.wait_until_it_says("checkpoint complete");
         let address = match format {
@@ -88,14 +104,14 @@ fn run_says_no_secret(settings: &Settings, token: Option<&str>) {
             _ => json_address(&lineage.log()),
         };
         for path in PATHS {
-            assert_has_none(path, &get(&address, path), token);
+            assert_has_none(path, &get(&address, path), further);
         }
         let rest = format!("http://{}", address.trim_start_matches("http://"));
         let asked = [("REST_URL", rest.as_str()), ("REST_TOKEN", REST_TOKEN)];
         for command in [["status", "--json"], ["savepoint", "--json"]] {
             let output = looking_with(&archive, &command, &asked);
             assert!(!output.stdout.is_empty(), "{output:?}");
-            assert_has_none("a command", &format!("{output:?}"), token);
+            assert_has_none("a command", &format!("{output:?}"), further);
         }
         lineage.terminate();
         lineage.ends_with(0);
@@ -104,8 +120,8 @@ fn run_says_no_secret(settings: &Settings, token: Option<&str>) {
             log.contains("librdkafka") && log.contains("TRACE"),
             "not talkative"
         );
-        assert_has_none("the log", &log, token);
-        assert_has_none_in_store(&archive, token);
+        assert_has_none("the log", &log, further);
+        assert_has_none_in_store(&archive, further);
     }
 }
 
@@ -119,12 +135,12 @@ fn read(archive: &Archive, root: Root, key: &str) -> String {
     String::from_utf8_lossy(&archive.get(root, key)).into_owned()
 }
 
-fn assert_has_none_in_store(archive: &Archive, token: Option<&str>) {
-    for root in [Root::Checkpoints, Root::CommitLog] {
+fn assert_has_none_in_store(archive: &Archive, further: &[&str]) {
+    for root in [Root::Checkpoints, Root::CommitLog, Root::Output] {
         let keys = archive.keys(root);
         assert!(!keys.is_empty(), "{root:?}");
         for key in keys {
-            assert_has_none(&key, &read(archive, root, &key), token);
+            assert_has_none(&key, &read(archive, root, &key), further);
         }
     }
 }
@@ -133,7 +149,7 @@ fn assert_has_none_in_store(archive: &Archive, token: Option<&str>) {
 fn passwords_are_in_nothing_that_a_run_says_writes_or_answers() {
     for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
         let settings = secured_kafka().settings_of(Listener::SaslTls, mechanism, ARCHIVER);
-        run_says_no_secret(&settings, None);
+        run_says_no_secret(&settings, &[]);
     }
 }
 
@@ -148,7 +164,7 @@ fn tokens_and_client_secrets_are_in_nothing_that_a_run_says_writes_or_answers() 
     let of_file = settings
         .clone()
         .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
-    run_says_no_secret(&of_file, Some(&given));
+    run_says_no_secret(&of_file, &[claims(&given)]);
 
     let issued = given.clone();
     let endpoint = TokenEndpoint::start("me", "GEHEIM-client", "", move || issued.clone());
@@ -156,7 +172,7 @@ fn tokens_and_client_secrets_are_in_nothing_that_a_run_says_writes_or_answers() 
         .with("KAFKA_OAUTH_TOKEN_URL", &endpoint.url)
         .with("KAFKA_OAUTH_CLIENT_ID", "me")
         .with("KAFKA_OAUTH_CLIENT_SECRET", "GEHEIM-client");
-    run_says_no_secret(&of_endpoint, Some(&given));
+    run_says_no_secret(&of_endpoint, &[claims(&given)]);
 }
 
 #[test]
@@ -196,9 +212,9 @@ fn errors_of_refused_starts_hold_no_secret() {
         let (archive, topic) = (Archive::new(Storage::Local), kafka.topic(1));
         let mut lineage = Lineage::start_with(&archive, &topic, &TALKATIVE, &all.pairs());
         lineage.ends_with(code);
-        assert_has_none("the log", &lineage.log(), None);
+        assert_has_none("the log", &lineage.log(), &[]);
         for key in archive.keys(Root::Checkpoints) {
-            assert_has_none(&key, &read(&archive, Root::Checkpoints, &key), None);
+            assert_has_none(&key, &read(&archive, Root::Checkpoints, &key), &[]);
         }
     }
     let (archive, topic) = (Archive::new(Storage::Local), kafka.topic(1));
@@ -206,7 +222,144 @@ fn errors_of_refused_starts_hold_no_secret() {
         let flags = ["--kafka-property", property];
         let mut lineage = Lineage::start(&archive, &topic, &flags);
         lineage.ends_with(2);
-        assert_has_none("the log", &lineage.log(), None);
+        assert_has_none("the log", &lineage.log(), &[]);
     }
     assert!(PASSWORD.contains(SECRET) && KEY_PASSWORD.contains(SECRET));
+}
+
+/// It ends with `code`, and says none of its secrets.
+#[track_caller]
+fn refused_without_secrets(
+    archive: &Archive,
+    settings: &[(&str, &str)],
+    code: i32,
+    further: &[&str],
+) {
+    let flags = ["--log-level", "trace"];
+    let mut lineage = Lineage::start_with(archive, &Topic::absent(), &flags, settings);
+    lineage.ends_with(code);
+    assert_has_none("the log", &lineage.log(), further);
+}
+
+#[test]
+fn a_property_in_several_lines_is_refused_and_not_shown() {
+    let text = "ssl.key.pem=-----BEGIN PRIVATE KEY-----\nGEHEIM+/==\n-----END PRIVATE KEY-----";
+    let settings = [("KAFKA_PROPERTIES", text)];
+    refused_without_secrets(&Archive::new(Storage::Local), &settings, 2, &[]);
+}
+
+#[test]
+fn help_shows_no_secret_of_the_environment() {
+    let archive = Archive::new(Storage::Local);
+    let secrets = [
+        ("AWS_ACCESS_KEY_ID", "GEHEIM"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "GEHEIM"),
+        ("AWS_SECRET_ACCESS_KEY", "GEHEIM"),
+        ("AWS_SESSION_TOKEN", "GEHEIM"),
+        ("KAFKA_OAUTH_CLIENT_SECRET", "GEHEIM"),
+        (
+            "KAFKA_OAUTH_TOKEN_URL",
+            "https://login.example.com/?key=GEHEIM",
+        ),
+        ("KAFKA_PROPERTIES", "sasl.password=GEHEIM"),
+        ("KAFKA_SASL_PASSWORD", "GEHEIM"),
+        ("KAFKA_SSL_KEY_PASSWORD", "GEHEIM"),
+        ("REST_TOKEN", "GEHEIM"),
+        ("SCHEMA_REGISTRY_PASSWORD", "GEHEIM"),
+        ("SCHEMA_REGISTRY_TOKEN", "GEHEIM"),
+        (
+            "SCHEMA_REGISTRY_URL",
+            "https://me:GEHEIM@registry.example.com",
+        ),
+    ];
+    for command in ["run", "verify", "find", "status"] {
+        let output = looking_with(&archive, &[command, "--help"], &secrets);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("Usage"), "{said}");
+        assert_has_none(command, &said, &[]);
+    }
+}
+
+#[test]
+fn refused_credentials_of_s3_are_in_no_error() {
+    let (archive, s3) = (Archive::new(Storage::S3), Temporary::get());
+    let temporary = |secret, token| {
+        [
+            ("AWS_ACCESS_KEY_ID", s3.id.as_str()),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+            ("AWS_SESSION_TOKEN", token),
+        ]
+    };
+    let further = [s3.secret.as_str(), &s3.token];
+    let wrong_key = temporary("GEHEIM-secret", &s3.token);
+    refused_without_secrets(&archive, &wrong_key, 2, &further);
+    let wrong_token = temporary(&s3.secret, "GEHEIM-token");
+    refused_without_secrets(&archive, &wrong_token, 2, &further);
+    for command in [
+        &["verify"][..],
+        &["find", "--partition", "0", "--offset", "0"],
+    ] {
+        for settings in [&wrong_key, &wrong_token] {
+            let output = looking_with(&archive, command, settings);
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains("AWS_S"), "{said}");
+            assert_has_none(command[0], &said, &further);
+        }
+    }
+}
+
+/// Amazon repeats what it was sent: the token, and what was signed.
+#[test]
+fn what_a_store_repeats_of_a_request_is_in_no_error() {
+    let archive = Archive::new(Storage::S3);
+    for (status, code) in [
+        (400, "InvalidToken"),
+        (403, "SignatureDoesNotMatch"),
+        (500, "Internal"),
+    ] {
+        let store = Giver::start(move |_| {
+            let sent = "<Token-0>GEHEIM</Token-0><CanonicalRequest>GEHEIM</CanonicalRequest>";
+            let message = "<Message>no</Message>";
+            (
+                status,
+                format!("<Error><Code>{code}</Code>{message}{sent}</Error>"),
+            )
+        });
+        let url = store.url();
+        let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+        for command in [
+            &["verify"][..],
+            &["find", "--partition", "0", "--offset", "0"],
+        ] {
+            let output = looking_with(&archive, command, &settings);
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains(code), "{said}");
+            assert_has_none(command[0], &said, &["<"]);
+        }
+    }
+}
+
+#[test]
+fn logins_of_a_registry_are_in_no_error() {
+    let door = Registry::get().door_with_login("Basic another");
+    let url = door.url();
+    let archive = Archive::new(Storage::Local);
+    let schema = [
+        ("AVRO_FORMAT", "confluent"),
+        ("SCHEMA_REGISTRY_URL", url.as_str()),
+        ("SCHEMA_REGISTRY_SUBJECT", "nothing"),
+    ];
+    let password = [
+        ("SCHEMA_REGISTRY_USERNAME", "me"),
+        ("SCHEMA_REGISTRY_PASSWORD", "GEHEIM-password"),
+    ];
+    let in_base64 = STANDARD.encode("me:GEHEIM-password");
+    let settings = [&schema[..], &password].concat();
+    refused_without_secrets(&archive, &settings, 2, &[&in_base64]);
+    let token = [("SCHEMA_REGISTRY_TOKEN", "GEHEIM-token")];
+    let settings = [&schema[..], &token].concat();
+    refused_without_secrets(&archive, &settings, 2, &[]);
 }
