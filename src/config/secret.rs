@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// In place of a value that may be a secret.
+pub const HIDDEN: &str = "******";
+
 /// A password, key or token. Neither `Debug` nor an error shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -70,6 +73,18 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("******")
     }
+}
+
+/// A URL without what it may hold beside the place.
+pub fn without_user(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else {
+        return HIDDEN.to_owned();
+    };
+    // Fails only for URLs that have no user.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string().trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]

@@ -8,13 +8,11 @@ use bytesize::ByteSize;
 
 use super::Settings;
 use super::location::Location;
+use super::secret::{HIDDEN, without_user};
 use super::settings::ReaderSchema;
 use crate::runtime::watermark::Rule;
 use crate::source::kafka::oauth::Origin;
 use crate::source::kafka::security::{Sasl, Security};
-
-/// In place of a value that may be a secret.
-const HIDDEN: &str = "******";
 
 impl Settings {
     /// Bytes of the whole memory budget.
@@ -194,18 +192,6 @@ fn is_harmless(key: &str) -> bool {
     ];
     let key = key.to_lowercase();
     !telling.iter().any(|part| key.contains(part))
-}
-
-/// A URL without what it may hold beside the place.
-pub fn without_user(url: &str) -> String {
-    let Ok(mut url) = url::Url::parse(url) else {
-        return HIDDEN.to_owned();
-    };
-    // Fails only for URLs that have no user.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.to_string().trim_end_matches('/').to_owned()
 }
 
 fn time(duration: Duration) -> String {

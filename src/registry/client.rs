@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Login, RegistrySettings};
-use crate::config::shown::without_user;
+use crate::config::secret::without_user;
 use crate::runtime::retry::with_causes;
 use crate::transform::framing::SchemaId;
 use crate::transform::resolution::names::self_contained;

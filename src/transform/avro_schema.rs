@@ -1,17 +1,13 @@
 //! The schema of the input: read once at the start, and refused there if it cannot be archived.
 
-use arrow_avro::reader::{Decoder, DecoderMode, ReaderBuilder};
-use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use serde_json::Value;
 
+use super::avro_decoder::build_decoder;
 use super::enrich;
 use super::framing::{AvroFormat, Framing};
 use super::resolution::Reader;
 use crate::digest::sha256_hex;
-
-/// Records in one decoded batch at the most; more than any source hands over at once.
-const CAPACITY: usize = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
@@ -120,18 +116,6 @@ fn unmappable(field: Option<&str>, reason: String) -> SchemaError {
         field: field.unwrap_or_default().to_owned(),
         reason,
     }
-}
-
-/// For datums of this schema, without their frames.
-pub(super) fn build_decoder(json: &str) -> Result<Decoder, ArrowError> {
-    let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
-    let fingerprint = store.set(Fingerprint::Id(0), AvroSchema::new(json.to_owned()))?;
-    ReaderBuilder::new()
-        .with_writer_schema_store(store)
-        .with_active_fingerprint(fingerprint)
-        .with_decoder_mode(DecoderMode::UnframedDatum)
-        .with_batch_size(CAPACITY)
-        .build_decoder()
 }
 
 /// Query engines find columns by name without regard to case, so neither do we look at it.

@@ -4,6 +4,7 @@
 //! reader's schema ([`resolution`]), adds the lineage columns ([`enrich`]) and makes rows of what could not
 //! be decoded ([`dropped`]). Every record of a batch comes out exactly once.
 
+mod avro_decoder;
 pub mod avro_schema;
 pub mod bytes;
 pub mod decode;

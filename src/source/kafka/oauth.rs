@@ -16,7 +16,7 @@ use super::token::{LONGEST_LIFETIME, Token};
 use super::token_endpoint;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
-use crate::config::shown::without_user;
+use crate::config::secret::without_user;
 use crate::runtime::health::Health;
 
 /// Of the life of an endpoint's token, after which another one is asked for: librdkafka wants a new one

@@ -4,7 +4,7 @@ use arrow_array::ArrayRef;
 use serde_json::{Value, json};
 
 use super::names::{Names, Node, Shape};
-use crate::transform::avro_schema::build_decoder;
+use crate::transform::avro_decoder::build_decoder;
 
 /// One value. It goes the way of every other value: encoded as Avro, and decoded.
 pub fn column(names: &Names<'_>, node: &Node<'_>, default: &Value) -> Result<ArrayRef, String> {

@@ -21,7 +21,7 @@ use arrow_avro::reader::Decoder;
 use arrow_schema::{ArrowError, SchemaRef};
 use serde_json::Value;
 
-use super::avro_schema::build_decoder;
+use super::avro_decoder::build_decoder;
 use names::Names;
 use plan::Plan;
 
