@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::args::{ArchiveArgs, MarkerArgs, RunArgs};
+use super::args::{ArchiveArgs, BucketArgs, MarkerArgs, RunArgs};
 use super::location::Location;
 use crate::checkpoint::coordinator::{RETAINED_SLOTS, Rhythm};
+use crate::clock::{Clock, SystemClock};
 use crate::registry::RegistrySettings;
 use crate::rest::settings::RestSettings;
 use crate::runtime::budget;
@@ -134,7 +135,7 @@ impl TryFrom<RunArgs> for Settings {
             max_file_size: args.max_file_size,
             parquet,
             bucket_by: args.buckets.bucket_by.clone(),
-            markers: markers(args.markers, &args.buckets.bucket_by),
+            markers: markers(args.markers, &args.buckets)?,
             bucketing: args.buckets.into(),
             file_memory,
             bounded: args.bounded,
@@ -166,15 +167,19 @@ impl Settings {
     }
 }
 
-fn markers(args: MarkerArgs, by: &BucketBy) -> Option<Rule> {
-    let rule = match by {
+fn markers(args: MarkerArgs, buckets: &BucketArgs) -> Result<Option<Rule>, SettingsError> {
+    let pattern = &buckets.bucket_pattern;
+    if args.success_markers && pattern.repeats() {
+        return Err(SettingsError::NeverComplete(pattern.to_string()));
+    }
+    let rule = match buckets.bucket_by {
         BucketBy::ProcessingTime => Rule::Processing,
         BucketBy::KafkaTimestamp | BucketBy::Field(_) => Rule::Event {
             lateness: args.allowed_lateness,
             idle: args.idle_partition_timeout,
         },
     };
-    args.success_markers.then_some(rule)
+    Ok(args.success_markers.then_some(rule))
 }
 
 fn distinct(columns: Vec<KafkaColumn>) -> Vec<KafkaColumn> {
@@ -193,6 +198,9 @@ fn start_from(
 ) -> Result<StartFrom, SettingsError> {
     match (given, savepoint) {
         (Some(_), Some(_)) => Err(SettingsError::TwoBegins),
+        (Some(StartFrom::Time(time)), _) if time > SystemClock::new().wall().0 => {
+            Err(SettingsError::StartInFuture)
+        }
         (given, _) => Ok(given.unwrap_or_default()),
     }
 }

@@ -223,7 +223,14 @@ impl TopicLookup for Lookup<'_> {
         loop {
             let (cluster, topics) = (self.cluster.clone(), self.topics.clone());
             let start_from = self.start_from.clone();
-            let look = tokio::task::spawn_blocking(move || look(&cluster, &topics, &start_from));
+            let left_out = saved.iter().filter(|topic| !self.topics.include(topic));
+            let left_out: BTreeSet<_> = left_out.map(|topic| topic.to_string()).collect();
+            let look = tokio::task::spawn_blocking(move || {
+                let held = look(&cluster, &topics, &start_from)?;
+                let left_out = cluster.partitions(&Topics::Named(left_out))?;
+                let left_out = left_out.into_iter().map(|split| split.topic).collect();
+                Ok::<_, ClusterError>(Held { left_out, ..held })
+            });
             let why = match look.await {
                 Ok(Ok(held)) => match absent(self.topics, &held, saved) {
                     Absent::Nothing => return Ok(held),
@@ -264,6 +271,7 @@ fn look(cluster: &Cluster, topics: &Topics, start_from: &StartFrom) -> Result<He
         ids,
         splits,
         at_time,
+        left_out: BTreeSet::new(),
     })
 }
 
@@ -304,8 +312,8 @@ fn absent(topics: &Topics, held: &Held, saved: &BTreeSet<Arc<str>>) -> Absent {
     if let Some(name) = new.find(|name| !held.has(name)) {
         return Absent::Expected(missing(name));
     }
-    let mut saved = saved.iter().filter(|name| topics.include(name));
-    match saved.find(|name| !held.has(name)) {
+    let is_there = |name: &Arc<str>| held.has(name) || held.left_out.contains(name);
+    match saved.iter().find(|name| !is_there(name)) {
         Some(name) => Absent::Saved(missing(name)),
         None if held.splits.is_empty() => {
             Absent::Expected(format!("there is no topic whose name matches {topics}"))

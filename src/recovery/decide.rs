@@ -5,6 +5,7 @@ mod refusal;
 mod savepoint;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use crate::checkpoint::markers::Markers;
 use crate::checkpoint::slot::{JobIdentity, Origin, PendingFile, Slot, SplitOffset, TopicIds};
@@ -43,6 +44,8 @@ pub struct Held {
     pub splits: BTreeMap<Split, Watermarks>,
     /// Where a start from a time begins, if it is one.
     pub at_time: BTreeMap<Split, NextOffset>,
+    /// Topics with saved offsets that are not among those to archive, and are there.
+    pub left_out: BTreeSet<Arc<str>>,
 }
 
 impl Held {
@@ -271,8 +274,8 @@ fn same_job(stored: &JobIdentity, own: &JobIdentity) -> Result<(), Refusal> {
     }
 }
 
-/// Other topics may come to those that have saved offsets; of these none may be left out unless that is
-/// allowed, and never all, and none may be another one of the same name.
+/// Other topics may come to those that have saved offsets; of these none may be left out unless it is gone,
+/// and never all, and none may be another one of the same name.
 fn same_topics(newest: &Slot, facts: &Facts<'_>) -> Result<(), Refusal> {
     let (stored, own) = (&newest.identity.topic, &facts.identity.topic);
     let included = |saved: &SplitOffset| stored == own || facts.topics.include(&saved.split.topic);
@@ -285,7 +288,8 @@ fn same_topics(newest: &Slot, facts: &Facts<'_>) -> Result<(), Refusal> {
     }
     for saved in &newest.next_offsets {
         let topic = &saved.split.topic;
-        if !included(saved) && !facts.allow_lost_offsets {
+        // Taken back later, it would begin anew, and be there twice.
+        if !included(saved) && facts.held.left_out.contains(topic) {
             return Err(Refusal::TopicLeftOut {
                 topic: topic.to_string(),
                 stored: stored.clone(),

@@ -235,7 +235,15 @@ impl RegistryClient {
                 let what = "it".to_owned();
                 RegistryError::Unknown { url: shown, what }
             }
-            _ => away(format!("it answers {status} {}", problem.message)),
+            (StatusCode::NOT_FOUND, _) => away(format!(
+                "it answers {status}: look at the path of SCHEMA_REGISTRY_URL, below which its API is (with Apicurio \
+                 /apis/ccompat/v7)"
+            )),
+            _ => away(
+                format!("it answers {status} {}", problem.message)
+                    .trim_end()
+                    .to_owned(),
+            ),
         })
     }
 }

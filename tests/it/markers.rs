@@ -47,7 +47,7 @@ impl Times {
             "--avro-schema",
             schema.to_str().unwrap(),
             "--bucket-by=field:at",
-            "--bucket-pattern=hour=%H",
+            "--bucket-pattern=%F/hour=%H",
             "--checkpoint-interval=200ms",
             "--success-markers",
             "--allowed-lateness=1m",
@@ -99,18 +99,18 @@ fn an_hour_is_marked_once_every_partition_has_passed_it_and_anew_for_a_late_file
             "partition 1 has not passed 8 o'clock"
         );
         times.send(1, 8, 30);
-        wait_for_markers(&archive, &["hour=07"]);
-        let first = marker(&archive, "hour=07");
-        assert_eq!(first["bucket"], "hour=07");
+        wait_for_markers(&archive, &["2026-11-20/hour=07"]);
+        let first = marker(&archive, "2026-11-20/hour=07");
+        assert_eq!(first["bucket"], "2026-11-20/hour=07");
         assert_eq!(first["watermark"], DAY + 8 * HOUR + 9 * MINUTE);
 
         times.send(0, 7, 59);
         wait_for("changed marker", LONG, || {
-            (marker(&archive, "hour=07") != first).then_some(())
+            (marker(&archive, "2026-11-20/hour=07") != first).then_some(())
         });
-        let changed = marker(&archive, "hour=07");
+        let changed = marker(&archive, "2026-11-20/hour=07");
         assert!(changed["checkpoint_id"].as_u64() > first["checkpoint_id"].as_u64());
-        assert_eq!(markers(&archive), ["hour=07"]);
+        assert_eq!(markers(&archive), ["2026-11-20/hour=07"]);
         lineage.stop();
         let (code, report) = verify(&archive, &[]);
         assert_eq!(code, 0, "{report}");
@@ -126,7 +126,7 @@ fn a_partition_without_records_holds_up_no_marker_once_it_is_idle() {
     wait_for("marker, while the other partition goes on", LONG, || {
         // As long as it takes: were it silent too, nobody could tell that time goes on.
         times.send(0, 8, 30);
-        (markers(&archive) == ["hour=07"]).then_some(())
+        (markers(&archive) == ["2026-11-20/hour=07"]).then_some(())
     });
     lineage.stop();
 }
@@ -141,7 +141,7 @@ fn a_start_goes_on_with_what_was_not_marked_yet() {
     assert_eq!(markers(&archive), [""; 0]);
     let lineage = times.start(&archive, &[]);
     times.send(0, 9, 0);
-    wait_for_markers(&archive, &["hour=07"]);
+    wait_for_markers(&archive, &["2026-11-20/hour=07"]);
     lineage.stop();
 }
 
@@ -164,8 +164,11 @@ fn a_death_before_or_after_a_marker_is_written_leaves_none_out() {
             .dies();
         let lineage = times.start(&archive, &[]);
         times.send(0, 9, 30);
-        wait_for_markers(&archive, &["hour=07"]);
-        assert_eq!(marker(&archive, "hour=07")["bucket"], "hour=07");
+        wait_for_markers(&archive, &["2026-11-20/hour=07"]);
+        assert_eq!(
+            marker(&archive, "2026-11-20/hour=07")["bucket"],
+            "2026-11-20/hour=07"
+        );
         lineage.stop();
         let (code, report) = verify(&archive, &[]);
         assert_eq!(code, 0, "{report}");

@@ -22,6 +22,8 @@ pub enum SettingsError {
          value cannot have several lines: name a file that holds it"
     )]
     NoProperty { number: usize },
+    #[error("KAFKA_BOOTSTRAP_SERVERS: '{0}' is no HOST:PORT; several have commas between them")]
+    Broker(String),
     #[error("--kafka-property {key} was given twice")]
     PropertyTwice { key: String },
     #[error("{first} and {second} overlap ({location}): give each a folder of its own")]
@@ -47,10 +49,19 @@ pub enum SettingsError {
         least: ByteSize,
     },
     #[error(
+        "START_FROM is a time that has not come yet, and times are in UTC; to begin at the end, say latest"
+    )]
+    StartInFuture,
+    #[error(
         "START_FROM and FROM_SAVEPOINT are both set: a job that begins from a savepoint begins where that \
          ends. Set one"
     )]
     TwoBegins,
+    #[error(
+        "SUCCESS_MARKERS: the folders of BUCKET_PATTERN={0} are never complete, because later times have the \
+         same names; give a pattern with the year and all between, such as dt=%Y-%m-%d"
+    )]
+    NeverComplete(String),
     #[error("BUCKET_BY: {0}")]
     BucketBy(#[from] EventTimeError),
     #[error("PARQUET_BLOOM_COLUMNS: '{column}' cannot have a filter: {why}")]

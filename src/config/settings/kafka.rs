@@ -14,6 +14,10 @@ pub fn kafka(
     queue_memory: usize,
 ) -> Result<KafkaSettings, SettingsError> {
     not_empty("KAFKA_BOOTSTRAP_SERVERS", &args.kafka_bootstrap_servers)?;
+    let mut servers = args.kafka_bootstrap_servers.split(',').map(str::trim);
+    if let Some(server) = servers.find(|server| !is_host_and_port(server)) {
+        return Err(SettingsError::Broker(server.to_owned()));
+    }
     Ok(KafkaSettings {
         bootstrap_servers: args.kafka_bootstrap_servers,
         group_id,
@@ -51,6 +55,20 @@ fn is_a_key(text: &str) -> bool {
     let known =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     !text.is_empty() && text.chars().all(known)
+}
+
+/// The port may be left out.
+fn is_host_and_port(server: &str) -> bool {
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, _)) if host.starts_with('[') && !host.ends_with(']') => (server, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (server, None),
+    };
+    let in_brackets = host.starts_with('[') && host.ends_with(']');
+    let is_host = !host.is_empty()
+        && (in_brackets || !host.contains(':'))
+        && !host.contains(|c: char| c.is_whitespace() || "/;@?#".contains(c));
+    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 #[cfg(test)]

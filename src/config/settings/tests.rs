@@ -260,6 +260,23 @@ fn bad_values_are_refused_with_the_name_of_their_setting() {
             "AWS_SECRET_ACCESS_KEY_FILE",
         ),
         (vec!["--aws-web-identity-token-file", "/t"], "AWS_ROLE_ARN"),
+        (
+            vec!["--kafka-bootstrap-servers", "http://b:9092"],
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        (
+            vec!["--kafka-bootstrap-servers", "b:99999"],
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        (
+            vec!["--kafka-bootstrap-servers", "b:1;c:2"],
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        (vec!["--start-from", "2236-11-21T07:00:00"], "START_FROM"),
+        (
+            vec!["--success-markers", "--bucket-pattern", "h=%H"],
+            "SUCCESS_MARKERS",
+        ),
         (vec!["--unknown"], "--unknown"),
         (vec!["--avro-format", "confluent"], "SCHEMA_REGISTRY_URL"),
         (

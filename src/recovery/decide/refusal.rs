@@ -44,8 +44,7 @@ pub enum Refusal {
 
     #[error(
         "KAFKA_TOPIC={own} leaves out topic {topic}, which has saved offsets here (it was {stored}): its \
-         records would be missing from now on. Name it too; or give other paths, to begin a new job; or \
-         start with --allow-lost-offsets to leave it for good"
+         records would be missing from now on. Name it too; or give other paths, to begin a new job"
     )]
     TopicLeftOut {
         topic: String,

@@ -57,6 +57,12 @@ impl Dropped {
                 known.count += count;
                 known.newest = newest;
             } else if kinds.len() < MOST_KINDS {
+                tracing::warn!(
+                    split = %newest.split,
+                    offset = newest.offset.0,
+                    reason = newest.reason,
+                    "records are dropped; said once for each kind of reason"
+                );
                 kinds.insert(kind.to_owned(), Kind { count, newest });
             }
         }

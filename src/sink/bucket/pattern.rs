@@ -22,6 +22,28 @@ impl Pattern {
         Self(Self::HIVE_HOURS.to_owned())
     }
 
+    /// Whether later times have the folder of an earlier one, once others were in between: that of an hour
+    /// of every day, or the one folder of all times.
+    pub fn repeats(&self) -> bool {
+        let at = |year, month, day| {
+            let time = Utc.with_ymd_and_hms(year, month, day, 7, 30, 0).single();
+            let millis = time.map_or(0, |time| time.timestamp_millis());
+            self.folder(EpochMillis(millis), Tz::UTC)
+        };
+        // The same day of another month is another one of the week.
+        let (own, next_year) = (at(2026, 10, 21), at(2027, 10, 21));
+        let repeats = |later: String, between: String| own == later && own != between;
+        own == next_year
+            || repeats(at(2026, 11, 21), at(2026, 10, 22))
+            || repeats(at(2026, 10, 28), at(2026, 10, 22))
+            || (own == at(2026, 10, 22) && self.is_finer_than_a_day())
+    }
+
+    fn is_finer_than_a_day(&self) -> bool {
+        let at = |hour: i64| self.folder(EpochMillis(hour * 3_600_000), Tz::UTC);
+        at(1) != at(13)
+    }
+
     /// The folder of a time.
     pub fn folder(&self, time: EpochMillis, zone: Tz) -> String {
         // Times of rows are within chrono's range by far: see `EventTime`.
@@ -100,6 +122,25 @@ mod tests {
                 refusal.contains(Pattern::HIVE_HOURS),
                 "{pattern}: {refusal}"
             );
+        }
+    }
+
+    #[test]
+    fn it_is_known_which_patterns_give_a_folder_to_several_times() {
+        for pattern in [
+            "h=%H", "d=%d", "m=%m", "all", "%m/%d", "%Y/%H", "%a", "%Y/%a", "%Y/%d",
+        ] {
+            assert!(pattern.parse::<Pattern>().unwrap().repeats(), "{pattern}");
+        }
+        for pattern in [
+            Pattern::HIVE_HOURS,
+            "%Y",
+            "%Y-%m",
+            "dt=%F",
+            "%Y%j/%H%M",
+            "%G-W%V",
+        ] {
+            assert!(!pattern.parse::<Pattern>().unwrap().repeats(), "{pattern}");
         }
     }
 }

@@ -106,6 +106,8 @@ impl Cluster {
         health: Arc<Health>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
+        // Those of the subtasks' clients, which come when it is too late for a refusal.
+        settings.client_config().create_native_config()?;
         let mut settings = settings.clone();
         for (key, value) in [FETCH_WAIT, COMMIT_WAIT] {
             settings.properties.insert(key.into(), value.into());
