@@ -12,6 +12,7 @@ mod s3;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::bound::Bound;
@@ -181,15 +182,15 @@ pub struct RunArgs {
     pub from_savepoint: Option<Location>,
 
     /// Read up to the offsets that the topic ends at now, then take a last checkpoint and exit
-    #[arg(long, env = "BOUNDED")]
+    #[arg(long, env = "BOUNDED", value_parser = BoolishValueParser::new())]
     pub bounded: bool,
 
     /// Go on where saved offsets are gone from Kafka, from the earliest record that is left
-    #[arg(long, env = "ALLOW_LOST_OFFSETS")]
+    #[arg(long, env = "ALLOW_LOST_OFFSETS", value_parser = BoolishValueParser::new())]
     pub allow_lost_offsets: bool,
 
     /// Where the store has lost a closed file before it was visible, read its records again from Kafka
-    #[arg(long, env = "REREAD_LOST_FILES")]
+    #[arg(long, env = "REREAD_LOST_FILES", value_parser = BoolishValueParser::new())]
     pub reread_lost_files: bool,
 
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::sink::bucket::{Bucketing, Pattern};
 use crate::transform::event_time::BucketBy;
@@ -21,7 +22,7 @@ pub struct BucketArgs {
     pub bucket_pattern: Pattern,
 
     /// Give each topic a folder of its name, which its folders by time are in
-    #[arg(long, env = "TOPIC_FOLDERS")]
+    #[arg(long, env = "TOPIC_FOLDERS", value_parser = BoolishValueParser::new())]
     pub topic_folders: bool,
 }
 

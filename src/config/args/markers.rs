@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use super::parse_duration;
 
 #[derive(Debug, Args)]
 pub struct MarkerArgs {
     /// Put _SUCCESS into each folder of the output once every partition has passed its time
-    #[arg(long, env = "SUCCESS_MARKERS")]
+    #[arg(long, env = "SUCCESS_MARKERS", value_parser = BoolishValueParser::new())]
     pub success_markers: bool,
 
     /// By event time: how much older than the newest record of its partition a record may be

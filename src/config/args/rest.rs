@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 
 use super::{SlotChoice, parse_slot};
@@ -31,7 +32,7 @@ pub struct RestArgs {
     pub rest_token_file: Option<PathBuf>,
 
     /// Refuse everything that changes the job
-    #[arg(long, env = "REST_READ_ONLY")]
+    #[arg(long, env = "REST_READ_ONLY", value_parser = BoolishValueParser::new())]
     pub rest_read_only: bool,
 
     /// Names by which the control plane may be asked for, beside local ones and addresses: that of a

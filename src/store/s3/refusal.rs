@@ -103,7 +103,8 @@ impl Request<'_> {
     fn meaning(&self, status: u16, code: &str, text: &str) -> String {
         let encryption = self.encryption.name();
         match (status, code) {
-            (_, "InvalidAccessKeyId" | "InvalidClientTokenId") => {
+            // The last one is versitygw's.
+            (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "XAdminUserNotFound") => {
                 "the store does not know the access key: check AWS_ACCESS_KEY_ID, or where else the \
                  credentials come from"
                     .into()
