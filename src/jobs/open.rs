@@ -227,6 +227,9 @@ impl TopicLookup for Lookup<'_> {
             let left_out: BTreeSet<_> = left_out.map(|topic| topic.to_string()).collect();
             let look = tokio::task::spawn_blocking(move || {
                 let held = look(&cluster, &topics, &start_from)?;
+                if left_out.is_empty() {
+                    return Ok(held);
+                }
                 let left_out = cluster.partitions(&Topics::Named(left_out))?;
                 let left_out = left_out.into_iter().map(|split| split.topic).collect();
                 Ok::<_, ClusterError>(Held { left_out, ..held })

@@ -254,7 +254,8 @@ fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() 
     let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
     lineage.wait_until_it_says("checkpoint complete");
     broker.kill();
-    lineage.wait_until_it_says("no broker leads partition 2, 3");
+    let name = &topic.name;
+    lineage.wait_until_it_says(&format!("no broker leads {name}-2, {name}-3"));
     topic.produce_to(0, 500);
     wait_for("records of the other partitions", LONG, || {
         (archive.next_offsets()[0] == 50_500).then_some(())

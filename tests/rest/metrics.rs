@@ -117,12 +117,12 @@ async fn offsets_lag_and_rates_are_those_of_the_view() {
         }
     };
     let of_kafka = "Source__KafkaSource-orders.KafkaSourceReader.topic.orders.partition";
-    assert_eq!(get(&format!("1.{of_kafka}.3.currentOffset")).await, "5002");
+    assert_eq!(get(&format!("0.{of_kafka}.3.currentOffset")).await, "5002");
     assert_eq!(
-        get(&format!("1.{of_kafka}.3.committedOffset")).await,
+        get(&format!("0.{of_kafka}.3.committedOffset")).await,
         "4903"
     );
-    assert_eq!(get(&format!("0.{of_kafka}.3.currentOffset")).await, "none");
+    assert_eq!(get(&format!("1.{of_kafka}.3.currentOffset")).await, "none");
     assert_eq!(
         get("0.Source__KafkaSource-orders.pendingRecords").await,
         "35"
