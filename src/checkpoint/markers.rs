@@ -53,7 +53,7 @@ impl Markers {
         for file in files.iter().filter(|file| file.root == Root::Output) {
             let key = &file.committable.upload.key.0;
             if let (Some(end), Some((folder, _))) = (file.bucket_end, key.rsplit_once('/')) {
-                // A folder may be of several times, such as an hour of all days.
+                // Should a folder be of several times, the last of them counts.
                 let latest = self.unmarked.entry(folder.to_owned()).or_insert(end);
                 *latest = (*latest).max(end);
             }

@@ -225,15 +225,8 @@ impl TopicLookup for Lookup<'_> {
             let start_from = self.start_from.clone();
             let left_out = saved.iter().filter(|topic| !self.topics.include(topic));
             let left_out: BTreeSet<_> = left_out.map(|topic| topic.to_string()).collect();
-            let look = tokio::task::spawn_blocking(move || {
-                let held = look(&cluster, &topics, &start_from)?;
-                if left_out.is_empty() {
-                    return Ok(held);
-                }
-                let left_out = cluster.partitions(&Topics::Named(left_out))?;
-                let left_out = left_out.into_iter().map(|split| split.topic).collect();
-                Ok::<_, ClusterError>(Held { left_out, ..held })
-            });
+            let look =
+                tokio::task::spawn_blocking(move || look(&cluster, &topics, &start_from, left_out));
             let why = match look.await {
                 Ok(Ok(held)) => match absent(self.topics, &held, saved) {
                     Absent::Nothing => return Ok(held),
@@ -255,7 +248,13 @@ impl TopicLookup for Lookup<'_> {
     }
 }
 
-fn look(cluster: &Cluster, topics: &Topics, start_from: &StartFrom) -> Result<Held, ClusterError> {
+/// `left_out`: topics with saved offsets that are not to be archived.
+fn look(
+    cluster: &Cluster,
+    topics: &Topics,
+    start_from: &StartFrom,
+    left_out: BTreeSet<String>,
+) -> Result<Held, ClusterError> {
     let all = cluster.partitions(topics)?;
     let with_marks = all.iter().map(|split| {
         let marks = cluster.watermarks(split)?;
@@ -274,7 +273,7 @@ fn look(cluster: &Cluster, topics: &Topics, start_from: &StartFrom) -> Result<He
         ids,
         splits,
         at_time,
-        left_out: BTreeSet::new(),
+        left_out: cluster.existing(left_out)?,
     })
 }
 

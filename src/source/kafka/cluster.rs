@@ -1,6 +1,6 @@
 //! Questions to the cluster, and the offsets that are committed for lag monitors. All calls block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -257,6 +257,19 @@ impl Cluster {
     /// Partitions of those of the topics that exist, in their order. Those that no broker leads just
     /// now are among them, and a concern of the health.
     pub fn partitions(&self, topics: &Topics) -> Result<Vec<Split>, ClusterError> {
+        let (splits, leaderless) = self.described(topics)?;
+        self.note_leaders(&leaderless);
+        Ok(splits)
+    }
+
+    /// Those of the topics that exist.
+    pub fn existing(&self, names: BTreeSet<String>) -> Result<BTreeSet<Arc<str>>, ClusterError> {
+        let (splits, _) = self.described(&Topics::Named(names))?;
+        Ok(splits.into_iter().map(|split| split.topic).collect())
+    }
+
+    /// Partitions in their order, and the names of those that no broker leads.
+    fn described(&self, topics: &Topics) -> Result<(Vec<Split>, Vec<String>), ClusterError> {
         let (mut splits, mut leaderless) = (Vec::new(), Vec::new());
         let answers = match topics {
             Topics::Named(names) => {
@@ -286,8 +299,7 @@ impl Cluster {
             }
         }
         splits.sort();
-        self.note_leaders(&leaderless);
-        Ok(splits)
+        Ok((splits, leaderless))
     }
 
     /// Of one topic, or of all.

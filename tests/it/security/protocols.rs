@@ -1,6 +1,7 @@
 //! Records come through every protocol and mechanism, exactly.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use data_generator::Progress;
@@ -84,17 +85,24 @@ fn a_password_comes_from_a_file_that_ends_with_a_new_line() {
     archives_exactly(&settings);
 }
 
-#[test]
-fn a_token_file_is_read_again_before_its_token_ends() {
+/// With a token that is good for so many seconds, in a file.
+fn with_token_file(seconds: i64) -> (Folder, PathBuf, Settings) {
+    // It may have to be started first, which takes longer than the token is good.
+    let kafka = secured_kafka();
     let folder = Folder::new();
     let file = folder.path().join("token");
-    let kafka = secured_kafka();
-    // Librdkafka asks again after four fifths of it.
-    fs::write(&file, token(ARCHIVER, 10)).unwrap();
+    fs::write(&file, token(ARCHIVER, seconds)).unwrap();
     let settings = kafka
         .settings(Listener::SaslTls)
         .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
         .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
+    (folder, file, settings)
+}
+
+#[test]
+fn a_token_file_is_read_again_before_its_token_ends() {
+    // A new one is looked for ahead of its end.
+    let (_folder, file, settings) = with_token_file(10);
     let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
     topic.produce(1_000);
     let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings.pairs());
@@ -199,14 +207,7 @@ fn without_the_right_to_use_the_group_it_is_degraded_and_archives() {
 
 #[test]
 fn a_token_that_nobody_renews_makes_it_degraded_and_never_ends_it() {
-    let folder = Folder::new();
-    let file = folder.path().join("token");
-    let kafka = secured_kafka();
-    fs::write(&file, token(ARCHIVER, 6)).unwrap();
-    let settings = kafka
-        .settings(Listener::SaslTls)
-        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
-        .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
+    let (_folder, file, settings) = with_token_file(6);
     let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(2));
     topic.produce(1_000);
     let flags = ["--partition-discovery-interval", "500ms"];
