@@ -15,6 +15,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly SERVERS=scripts/servers.sh
 readonly KEPT_LOGS=${CARGO_TARGET_DIR:-target}/test-servers
 
+# Most tests wait for servers most of the time.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+
 ALL=
 ALONE=
 usage() {
@@ -88,11 +91,12 @@ step "$SERVERS" start "$DIR"
 source "$DIR/env"
 if [[ -n $ALL ]]; then eval "$(scripts/clients.sh env)"; fi
 
-step cargo test --workspace --locked "$@"
+# A failure must not hide those behind it.
+step cargo test --workspace --locked --no-fail-fast "$@"
 if [[ -n $ALL ]]; then
     if (($# == 0)); then ALONE=yes; fi
     [[ " $* " == *' -- '* ]] || set -- "$@" --
-    step cargo test --workspace --locked "$@" --ignored
+    step cargo test --workspace --locked --no-fail-fast "$@" --ignored
     step scripts/page.sh
 fi
 if [[ -n $ALONE ]]; then

@@ -1,6 +1,5 @@
 use std::process::ExitCode;
 
-use clap::Parser;
 use lineage::cli;
 use lineage::cli::verify::Found;
 use lineage::config::Settings;
@@ -20,7 +19,7 @@ const NOT_GOOD: u8 = 1;
 const COULD_NOT_LOOK: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     let logs = match cli::logging::init(cli.log_format, cli.log_level()) {
         Ok(logs) => logs,
         Err(error) => return complain(BAD_SETTINGS, &error),

@@ -10,7 +10,6 @@ use crate::config::settings;
 use crate::find::{Archive, FindError, Moment, Record, Values};
 use crate::ids::Offset;
 use crate::transform::event_time::BucketBy;
-use crate::verify::VerifyError;
 
 /// # Errors
 /// If it could not look.
@@ -59,14 +58,9 @@ fn text<T: Serialize>(json: bool, found: &T, to_text: fn(&T) -> String) -> anyho
 }
 
 fn with_advice(error: FindError) -> anyhow::Error {
-    let advice = match &error {
-        FindError::Archive(VerifyError::Store(_)) => {
-            "; check the four paths, AWS_ENDPOINT_URL, AWS_REGION and the credentials"
-        }
-        _ => "",
+    let of_archive = match &error {
+        FindError::Archive(error) => Some(error),
+        _ => None,
     };
-    anyhow::anyhow!(
-        "cannot look: {}{advice}",
-        crate::runtime::retry::with_causes(&error)
-    )
+    super::cannot_look(&error, of_archive)
 }

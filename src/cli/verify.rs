@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::out;
 use crate::config::args::VerifyArgs;
 use crate::config::settings::{self, Archive};
-use crate::verify::{Selection, Verify, VerifyError, Watcher};
+use crate::verify::{Selection, Verify, Watcher};
 
 /// How a command that looks ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
     )?);
     let report = verify.run(&Bar(bar.clone())).await;
     bar.finish_and_clear();
-    let report = report.map_err(with_advice)?;
+    let report = report.map_err(|e| super::cannot_look(&e, Some(&e)))?;
     let text = if args.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {
@@ -67,17 +67,4 @@ pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
     } else {
         Found::Bad
     })
-}
-
-fn with_advice(error: VerifyError) -> anyhow::Error {
-    let advice = match &error {
-        VerifyError::Store(_) => {
-            "; check the four paths, AWS_ENDPOINT_URL, AWS_REGION and the credentials"
-        }
-        _ => "",
-    };
-    anyhow::anyhow!(
-        "cannot look: {}{advice}",
-        crate::runtime::retry::with_causes(&error)
-    )
 }

@@ -1,6 +1,7 @@
 //! Settings as a person types them: each is a flag and an environment variable.
 
 mod buckets;
+mod forgiving;
 mod kafka;
 mod kafka_security;
 mod markers;
@@ -12,8 +13,8 @@ mod s3;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{BoolishValueParser, EnumValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::bound::Bound;
 use super::location::Location;
@@ -22,6 +23,8 @@ use crate::source::start_from::StartFrom;
 use crate::transform::ValueFormat;
 use crate::transform::framing::AvroFormat;
 use crate::transform::kafka_columns::KafkaColumn;
+use forgiving::Trimmed;
+
 pub use buckets::BucketArgs;
 pub use kafka::BrokerArgs;
 pub use kafka_security::KafkaSecurityArgs;
@@ -50,6 +53,15 @@ pub struct Cli {
 
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What this process was started with; ends it when that cannot be understood, or only help was asked for.
+    pub fn of_process() -> Self {
+        let command = forgiving::without_empty_variables(Self::command());
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -138,7 +150,7 @@ pub struct RunArgs {
     #[arg(
         long,
         env = "KAFKA_COLUMNS",
-        value_enum,
+        value_parser = Trimmed(EnumValueParser::<KafkaColumn>::new()),
         value_delimiter = ',',
         value_name = "key,headers,timestamp"
     )]

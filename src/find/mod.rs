@@ -26,6 +26,7 @@ mod value;
 mod walk;
 
 use crate::commit_log::CommitLogError;
+use crate::ids::CheckpointId;
 use crate::store::StoreError;
 use crate::verify::VerifyError;
 use crate::verify::unreadable::{PartError, Unreadable};
@@ -63,6 +64,10 @@ pub enum FindError {
     WhichTopic(Vec<String>),
     #[error("the archive holds no topic {topic}, but {}", .known.join(", "))]
     NoTopic { topic: String, known: Vec<String> },
+    #[error(
+        "no checkpoint is within --from and --to, so nothing was looked at; the newest one is {newest}"
+    )]
+    NothingSelected { newest: CheckpointId },
     #[error("a task of the search ended too early: {0}")]
     Task(#[from] tokio::task::JoinError),
 }

@@ -188,11 +188,8 @@ impl Values {
             row_groups_read,
             ..
         } = self;
-        let range = self
-            .checkpoints
-            .map_or("no checkpoint".to_owned(), |(first, last)| {
-                format!("checkpoints {first} to {last}")
-            });
+        let (first, last) = self.checkpoints;
+        let range = format!("checkpoints {first} to {last}");
         if self.records.is_empty() {
             return format!(
                 "No row has the uuid {uuid}, in {files_read} files of {range}, of which {row_groups_read} row \

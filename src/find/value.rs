@@ -33,8 +33,8 @@ const READERS: usize = 8;
 #[derive(Debug, Serialize)]
 pub struct Values {
     pub uuid: String,
-    /// Both included; null where no checkpoint is in the range.
-    pub checkpoints: Option<(CheckpointId, CheckpointId)>,
+    /// Both included.
+    pub checkpoints: (CheckpointId, CheckpointId),
     /// Visible ones, of which at least the footer was read.
     pub files_read: usize,
     /// Those whose uuids were read.
@@ -62,9 +62,8 @@ impl Values {
         from: Bound,
         to: Bound,
     ) -> Result<Self, FindError> {
-        let checkpoints = range(archive, from, to).await?;
-        let ids = checkpoints.map_or(1..1, |(first, last)| first.0..last.0 + 1);
-        let folders = stream::iter(ids).map(|id| archive.folder(CheckpointId(id)));
+        let checkpoints @ (first, last) = range(archive, from, to).await?;
+        let folders = stream::iter(first.0..last.0 + 1).map(|id| archive.folder(CheckpointId(id)));
         let folders: Vec<_> = folders.buffered(CONCURRENCY).try_collect().await?;
         let files = folders.iter().flat_map(|folder| folder.files());
         let files = files.filter(|file| file.root == Root::Output).cloned();
@@ -104,7 +103,7 @@ async fn range(
     archive: &Archive,
     from: Bound,
     to: Bound,
-) -> Result<Option<(CheckpointId, CheckpointId)>, FindError> {
+) -> Result<(CheckpointId, CheckpointId), FindError> {
     let newest = archive.slots.newest.id;
     let first = match from {
         Bound::Checkpoint(id) => Some(id),
@@ -123,9 +122,10 @@ async fn range(
     };
     let last = last.min(newest);
     let first = first.map(|first| first.max(CheckpointId(1)));
-    Ok(first
+    first
         .filter(|first| *first <= last)
-        .map(|first| (first, last)))
+        .map(|first| (first, last))
+        .ok_or(FindError::NothingSelected { newest })
 }
 
 /// What is looked for, in the forms that a column may have it.

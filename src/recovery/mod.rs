@@ -1,9 +1,10 @@
 //! Starting: what was left behind, whose turn it is, where to go on.
 //!
-//! [`decide`] and [`reread`] are pure: facts in, a plan or a refusal out. [`execute`] looks and acts,
-//! [`agreement`] and [`evolution`] look.
+//! [`decide`] and [`reread`] are pure: facts in, a plan or a refusal out. [`claim`] and [`execute`] look and
+//! act, [`agreement`] and [`evolution`] look.
 
 mod agreement;
+mod claim;
 pub mod decide;
 pub mod evolution;
 pub mod execute;

@@ -192,7 +192,12 @@ impl RegistryClient {
 
     async fn ask_one(&self, base: &Url, path: &[&str]) -> Result<Answer, RegistryError> {
         let shown = without_user(base.as_str());
-        let away = |why: String| RegistryError::Away(format!("{shown}: {why}"));
+        let away = |why: String| RegistryError::Away(format!("SCHEMA_REGISTRY_URL={shown}: {why}"));
+        let broken = |e: reqwest::Error| {
+            let why = with_causes(&e.without_url());
+            let hint = scheme_hint(base, &why);
+            away(why + hint)
+        };
         let mut url = base.clone();
         match url.path_segments_mut() {
             // A subject may have any characters; as a segment they are escaped.
@@ -208,14 +213,10 @@ impl RegistryClient {
             Some(Login::Bearer(token)) => request.bearer_auth(token.expose()),
         };
         let answer = request.send().await;
-        let mut answer = answer.map_err(|e| away(with_causes(&e.without_url())))?;
+        let mut answer = answer.map_err(broken)?;
         let status = answer.status();
         let mut body = Vec::new();
-        while let Some(more) = answer
-            .chunk()
-            .await
-            .map_err(|e| away(with_causes(&e.without_url())))?
-        {
+        while let Some(more) = answer.chunk().await.map_err(broken)? {
             if body.len() + more.len() > MOST_BYTES {
                 return Err(too_long());
             }
@@ -245,6 +246,19 @@ impl RegistryClient {
                     .to_owned(),
             ),
         })
+    }
+}
+
+/// What to say of an answer in the other protocol than the one it was asked in.
+fn scheme_hint(base: &Url, why: &str) -> &'static str {
+    match base.scheme() {
+        "https" if why.contains("InvalidContentType") => {
+            " (what answers there speaks no TLS: is http:// meant?)"
+        }
+        "http" if why.contains("invalid HTTP version") => {
+            " (what answers there speaks no HTTP: is https:// meant?)"
+        }
+        _ => "",
     }
 }
 

@@ -17,6 +17,7 @@ mod control;
 mod damaged;
 mod demo;
 mod disk;
+mod environment;
 mod event_time;
 mod exactly_once;
 #[path = "../shared/exposition.rs"]

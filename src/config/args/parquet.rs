@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 
 use clap::Args;
+use clap::builder::StringValueParser;
 
+use super::forgiving::Trimmed;
 use super::parse_size;
 use crate::sink::parquet::Compression;
 
@@ -25,7 +27,7 @@ pub struct ParquetArgs {
     /// value
     #[arg(
         long,
-        env = "PARQUET_BLOOM_COLUMNS",
+        env = "PARQUET_BLOOM_COLUMNS", value_parser = Trimmed(StringValueParser::new()),
         value_delimiter = ',',
         value_name = "NAME,…"
     )]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::StringValueParser;
 
+use super::forgiving::Trimmed;
 use super::parse_duration;
 use crate::config::secret::Secret;
 
@@ -13,7 +15,7 @@ pub struct RegistryArgs {
     /// Schema registry, in Confluent's API; several are tried in turn. For AVRO_FORMAT=confluent
     #[arg(
         long,
-        env = "SCHEMA_REGISTRY_URL",
+        env = "SCHEMA_REGISTRY_URL", value_parser = Trimmed(StringValueParser::new()),
         value_delimiter = ',',
         value_name = "URL,…",
         hide_env_values = true

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
+use clap::builder::StringValueParser;
 use clap::{Args, Subcommand};
 
+use super::forgiving::Trimmed;
 use super::{SlotChoice, parse_slot};
 use crate::config::location::Location;
 use crate::rest::settings::Token;
@@ -37,7 +39,7 @@ pub struct RestArgs {
 
     /// Names by which the control plane may be asked for, beside local ones and addresses: that of a
     /// proxy before it
-    #[arg(long, env = "REST_HOSTS", value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(long, env = "REST_HOSTS", value_parser = Trimmed(StringValueParser::new()), value_delimiter = ',', value_name = "NAME,…")]
     pub rest_hosts: Vec<String>,
 }
 

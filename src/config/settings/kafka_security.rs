@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::SettingsError;
 use crate::config::args::KafkaSecurityArgs;
 use crate::config::secret::Secret;
-use crate::source::kafka::oauth::{ClientCredentials, Origin, TokenSource};
+use crate::source::kafka::oauth::{Origin, TokenSource};
 use crate::source::kafka::security::{ClientCertificate, Mechanism, Protocol, Sasl, Security};
+use crate::source::kafka::token_endpoint::ClientCredentials;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecurityError {

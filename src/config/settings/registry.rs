@@ -42,7 +42,7 @@ pub fn registry(args: RegistryArgs) -> Result<RegistrySettings, SettingsError> {
 
 /// No login in it: it is shown, and in error messages. So none of these shows it either.
 fn url(text: &str) -> Result<Url, SettingsError> {
-    let url = Url::parse(text.trim()).ok();
+    let url = Url::parse(text).ok();
     let is_plain = |url: &Url| {
         let login = !url.username().is_empty() || url.password().is_some();
         matches!(url.scheme(), "http" | "https") && url.has_host() && !login

@@ -27,6 +27,23 @@ fn the_defaults_are_those_of_the_readme() {
 }
 
 #[test]
+fn blanks_around_the_parts_of_a_list_are_none_of_it() {
+    let text = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"},{"name":"b","type":"long"}]}"#;
+    let schema = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(schema.path(), text).unwrap();
+    let settings = resolve(&[
+        "--avro-schema",
+        schema.path().to_str().unwrap(),
+        "--kafka-columns",
+        "key, timestamp",
+        "--parquet-bloom-columns",
+        " a , b",
+    ])
+    .unwrap();
+    assert_eq!(settings.parquet.bloom_columns, ["a", "b"]);
+}
+
+#[test]
 fn a_short_interval_shortens_the_pause_unless_it_was_given() {
     let settings = resolve(&["--checkpoint-interval", "2s"]).unwrap();
     assert_eq!(settings.rhythm.min_pause, Duration::from_secs(2));

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::IntoResponse;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 use super::*;
@@ -295,4 +296,34 @@ async fn a_second_registry_is_asked_when_the_first_is_away() {
         matches!(unknown, RegistryError::Unknown { .. }),
         "{unknown}"
     );
+}
+
+#[tokio::test]
+async fn a_registry_that_is_asked_in_the_wrong_protocol_is_said_to_be() {
+    let registry = Registry::start().await;
+    let of = |url: String| {
+        let mut settings = registry.settings();
+        settings.urls = vec![Url::parse(&url).unwrap()];
+        RegistryClient::new(&settings).unwrap()
+    };
+    let by_tls = of(format!("https://{}", registry.address));
+    let said = by_tls.check().await.unwrap_err().to_string();
+    assert!(said.contains("SCHEMA_REGISTRY_URL=https://"), "{said}");
+    assert!(said.ends_with("is http:// meant?)"), "{said}");
+
+    // A port of TLS answers anything else with an alert.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let alerting = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.read_u8().await.unwrap();
+        connection
+            .write_all(&[21, 3, 1, 0, 2, 2, 10])
+            .await
+            .unwrap();
+    });
+    let plain = of(format!("http://{address}"));
+    let said = plain.check().await.unwrap_err().to_string();
+    assert!(said.ends_with("is https:// meant?)"), "{said}");
+    alerting.await.unwrap();
 }

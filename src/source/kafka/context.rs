@@ -14,10 +14,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaSettings;
-use super::oauth::{TokenError, TokenSource};
+use super::oauth::TokenSource;
 use super::permission::is_about_the_group;
 use super::refusal::{Refusal, Sign, broker_of};
 use super::security::Security;
+use super::token::TokenError;
 use crate::clock::Clock;
 use crate::runtime::health::Health;
 

@@ -14,7 +14,7 @@ pub mod reader;
 mod refusal;
 pub mod security;
 mod token;
-mod token_endpoint;
+pub mod token_endpoint;
 pub mod topics;
 
 pub use cluster::{Cluster, ClusterError, Watermarks};

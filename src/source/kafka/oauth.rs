@@ -10,13 +10,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use rdkafka::client::OAuthToken;
-use url::Url;
 
-use super::token::{LONGEST_LIFETIME, Token};
-use super::token_endpoint;
+use super::token::{LONGEST_LIFETIME, Token, TokenError};
+use super::token_endpoint::{self, ClientCredentials, ORIGIN};
 use crate::clock::Clock;
-use crate::config::secret::Secret;
-use crate::config::secret::without_user;
 use crate::runtime::health::Health;
 
 /// Of the life of an endpoint's token, after which another one is asked for: librdkafka wants a new one
@@ -24,7 +21,6 @@ use crate::runtime::health::Health;
 const USED: f64 = 0.6;
 /// No endpoint is asked more often, however soon its tokens end, and one that gave none again after it.
 const PAUSE: Duration = Duration::from_secs(5);
-pub(super) const ORIGIN_URL: &str = "KAFKA_OAUTH_TOKEN_URL";
 
 /// Concern of the tokens in the health.
 const TOKENS: &str = "kafka token";
@@ -33,70 +29,6 @@ const TOKENS: &str = "kafka token";
 pub enum Origin {
     File(PathBuf),
     Endpoint(ClientCredentials),
-}
-
-#[derive(Debug, Clone)]
-pub struct ClientCredentials {
-    pub url: Url,
-    pub client_id: String,
-    pub client_secret: Secret,
-    pub scope: Option<String>,
-    /// Vouches for the endpoint, beside the system's certificates.
-    pub ca_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TokenError {
-    #[error("KAFKA_OAUTH_TOKEN_FILE: {path} cannot be read: {why}")]
-    File { path: PathBuf, why: String },
-    #[error("KAFKA_OAUTH_TOKEN_FILE: {path} is empty")]
-    Empty { path: PathBuf },
-    #[error("{origin}: the token has expired at {at}; whoever issues it has to renew it")]
-    Expired { origin: &'static str, at: String },
-    #[error(
-        "KAFKA_OAUTH_TOKEN_URL={url} refuses KAFKA_OAUTH_CLIENT_ID and KAFKA_OAUTH_CLIENT_SECRET: {why}"
-    )]
-    Refused { url: String, why: String },
-    #[error(
-        "KAFKA_OAUTH_TOKEN_URL={url}: its certificate is not trusted: {why}. If it is of an authority of \
-         your own, add that one's certificate to KAFKA_SSL_CA_FILE"
-    )]
-    Untrusted { url: String, why: String },
-    #[error("there is no TLS at KAFKA_OAUTH_TOKEN_URL={url}: {why}. Check its scheme and its port")]
-    NoTls { url: String, why: String },
-    #[error(
-        "KAFKA_OAUTH_TOKEN_URL={url} is not where tokens are asked for: it answers {why}. Set it to the \
-         token endpoint"
-    )]
-    NoEndpoint {
-        url: String,
-        why: String,
-        /// A gateway may not have found it yet.
-        may_pass: bool,
-    },
-    #[error("KAFKA_OAUTH_TOKEN_URL={url} gives no token: {why}")]
-    NoAnswer { url: String, why: String },
-}
-
-impl ClientCredentials {
-    /// For messages: a query may hold a secret.
-    pub fn shown(&self) -> String {
-        without_user(self.url.as_str())
-    }
-}
-
-impl TokenError {
-    pub fn waiting_helps(&self) -> bool {
-        match self {
-            // A file may be on its way to be replaced.
-            Self::NoAnswer { .. } | Self::File { .. } | Self::Empty { .. } => true,
-            Self::NoEndpoint { may_pass, .. } => *may_pass,
-            Self::Expired { .. }
-            | Self::Refused { .. }
-            | Self::Untrusted { .. }
-            | Self::NoTls { .. } => false,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -228,7 +160,7 @@ impl Given {
         match (&self.last, &self.failed) {
             (Some(last), _) if last.expires > now => Ok(last.clone()),
             (_, Some(error)) => Err(error.clone()),
-            (Some(last), None) => Err(last.expired(ORIGIN_URL)),
+            (Some(last), None) => Err(last.expired(ORIGIN)),
             (None, None) => unreachable!("the first answer was waited for"),
         }
     }
@@ -311,12 +243,12 @@ mod tests {
 
     fn issued(seconds: f64, now: SystemTime) -> Result<Token, TokenError> {
         let lifetime = Duration::try_from_secs_f64(seconds).ok();
-        Token::new("opaque".into(), lifetime, "me", now, ORIGIN_URL)
+        Token::new("opaque".into(), lifetime, "me", now, ORIGIN)
     }
 
     fn source() -> TokenSource {
         let credentials = ClientCredentials {
-            url: Url::parse("http://login.example.com/token").unwrap(),
+            url: url::Url::parse("http://login.example.com/token").unwrap(),
             client_id: "me".into(),
             client_secret: "secret".parse().unwrap(),
             scope: None,
@@ -352,7 +284,7 @@ mod tests {
         let mut broken = source();
         if let Origin::Endpoint(credentials) = &mut broken.origin {
             let address = listener.local_addr().unwrap();
-            credentials.url = Url::parse(&format!("http://{address}")).unwrap();
+            credentials.url = url::Url::parse(&format!("http://{address}")).unwrap();
         }
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();

@@ -7,9 +7,10 @@ use std::fmt;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::oauth::{Origin, TokenError};
+use super::oauth::Origin;
 use super::probe::{has_sasl, speaks_plaintext, speaks_tls, why_not};
 use super::security::{Sasl, Security};
+use super::token::TokenError;
 
 /// A connection that is closed within it was not wanted, or the broker goes away just then.
 const NEW_MS: u32 = 2_000;

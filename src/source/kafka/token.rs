@@ -1,5 +1,6 @@
-//! One token: whose it is, and until when.
+//! One token: whose it is, and until when; and why there may be none.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -7,14 +8,59 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 
-use super::oauth::TokenError;
-
 /// What a token lasts that does not say it: it is got again before that.
 const UNSAID_LIFETIME: Duration = Duration::from_secs(300);
 /// A token is not believed to last longer if only the endpoint says so, and not itself.
 pub const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// Librdkafka counts in microseconds.
 const LAST_MS: i64 = i64::MAX / 1_000;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TokenError {
+    #[error("KAFKA_OAUTH_TOKEN_FILE: {path} cannot be read: {why}")]
+    File { path: PathBuf, why: String },
+    #[error("KAFKA_OAUTH_TOKEN_FILE: {path} is empty")]
+    Empty { path: PathBuf },
+    #[error("{origin}: the token has expired at {at}; whoever issues it has to renew it")]
+    Expired { origin: &'static str, at: String },
+    #[error(
+        "KAFKA_OAUTH_TOKEN_URL={url} refuses KAFKA_OAUTH_CLIENT_ID and KAFKA_OAUTH_CLIENT_SECRET: {why}"
+    )]
+    Refused { url: String, why: String },
+    #[error(
+        "KAFKA_OAUTH_TOKEN_URL={url}: its certificate is not trusted: {why}. If it is of an authority of \
+         your own, add that one's certificate to KAFKA_SSL_CA_FILE"
+    )]
+    Untrusted { url: String, why: String },
+    #[error("there is no TLS at KAFKA_OAUTH_TOKEN_URL={url}: {why}. Check its scheme and its port")]
+    NoTls { url: String, why: String },
+    #[error(
+        "KAFKA_OAUTH_TOKEN_URL={url} is not where tokens are asked for: it answers {why}. Set it to the \
+         token endpoint"
+    )]
+    NoEndpoint {
+        url: String,
+        why: String,
+        /// A gateway may not have found it yet.
+        may_pass: bool,
+    },
+    #[error("KAFKA_OAUTH_TOKEN_URL={url} gives no token: {why}")]
+    NoAnswer { url: String, why: String },
+}
+
+impl TokenError {
+    pub fn waiting_helps(&self) -> bool {
+        match self {
+            // A file may be on its way to be replaced.
+            Self::NoAnswer { .. } | Self::File { .. } | Self::Empty { .. } => true,
+            Self::NoEndpoint { may_pass, .. } => *may_pass,
+            Self::Expired { .. }
+            | Self::Refused { .. }
+            | Self::Untrusted { .. }
+            | Self::NoTls { .. } => false,
+        }
+    }
+}
 
 #[derive(Clone)]
 pub struct Token {

@@ -1,20 +1,41 @@
 //! The endpoint that gives tokens to client credentials, as RFC 6749 has it.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use serde::Deserialize;
+use url::Url;
 
 use super::blocking::wait_for;
-use super::oauth::{ClientCredentials, ORIGIN_URL, TokenError};
-use super::token::Token;
+use super::token::{Token, TokenError};
 use crate::causes::find;
+use crate::config::secret::{Secret, without_user};
 use crate::runtime::retry::with_causes;
 
+/// The setting that names it.
+pub const ORIGIN: &str = "KAFKA_OAUTH_TOKEN_URL";
 /// An endpoint that takes longer is asked again.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Characters of an endpoint's error code that are shown.
 const CODE: usize = 40;
+
+#[derive(Debug, Clone)]
+pub struct ClientCredentials {
+    pub url: Url,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub scope: Option<String>,
+    /// Vouches for the endpoint, beside the system's certificates.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl ClientCredentials {
+    /// For messages: a query may hold a secret.
+    pub fn shown(&self) -> String {
+        without_user(self.url.as_str())
+    }
+}
 
 #[derive(Deserialize)]
 struct Issued {
@@ -45,7 +66,7 @@ pub fn token(credentials: &ClientCredentials) -> Result<Token, TokenError> {
         lifetime,
         &credentials.client_id,
         SystemTime::now(),
-        ORIGIN_URL,
+        ORIGIN,
     )
 }
 
@@ -154,7 +175,7 @@ mod tests {
             let _ = write!(client, "HTTP/1.1 {answer}\r\n{head}\r\n\r\n");
         });
         let token = token(&ClientCredentials {
-            url: url::Url::parse(&url).unwrap(),
+            url: Url::parse(&url).unwrap(),
             client_id: "me".into(),
             client_secret: "GEHEIM".parse().unwrap(),
             scope: None,

@@ -243,6 +243,31 @@ fn what_cannot_be_looked_at_is_exit_code_2_with_the_reason() {
 }
 
 #[test]
+fn a_range_without_checkpoints_proves_nothing() {
+    let archive = Archive::new(Storage::Local);
+    let topic = Topic::create(2);
+    topic.produce(40);
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    let newest = archive.newest_slot()["id"].clone();
+    for range in [
+        ["--from", "77", "--to", "99"],
+        ["--from", "1", "--to", "0"],
+        [
+            "--from",
+            "2100-01-01T00:00:00",
+            "--to",
+            "2100-01-02T00:00:00",
+        ],
+    ] {
+        let output = looking(&archive, &[&["find", "--uuid", "u"], &range[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{range:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let why = format!("nothing was looked at; the newest one is {newest}");
+        assert!(said.contains(&why), "{range:?}: {said}");
+    }
+}
+
+#[test]
 fn gaps_of_kafka_are_in_no_file() {
     let archive = Archive::new(Storage::Local);
     let topic = Topic::create(1);

@@ -1,0 +1,46 @@
+//! What people mean by settings that are not quite as they should be: a variable that is empty, because a
+//! compose file passes on `${NAME:-}`, is one that is not set, and blanks around the parts of a list are
+//! none of it.
+
+use std::ffi::OsStr;
+
+use clap::builder::{Resettable, TypedValueParser};
+use clap::{Arg, Command};
+
+/// The command without the variables that are empty, of which clap would take the value.
+pub fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| match is_empty(&arg) {
+            true => arg.env(Resettable::Reset),
+            false => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Parses what is between the blanks.
+#[derive(Debug, Clone)]
+pub struct Trimmed<P>(pub P);
+
+impl<P: TypedValueParser> TypedValueParser for Trimmed<P> {
+    type Value = P::Value;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let trimmed = value.to_str().map(|text| OsStr::new(text.trim()));
+        self.0.parse_ref(command, arg, trimmed.unwrap_or(value))
+    }
+
+    fn possible_values(
+        &self,
+    ) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
+        self.0.possible_values()
+    }
+}
