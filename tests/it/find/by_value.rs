@@ -105,10 +105,8 @@ fn a_uuid_is_found_in_the_range_that_was_given_and_nowhere_else() {
         assert_eq!(records[0]["s3_key"], json!(url));
     }
     let behind = (checkpoint.parse::<u64>().unwrap() + 1).to_string();
-    for (from, to) in [(&*behind, &*newest), (&*newest, "1")] {
-        let (code, found) = with(from, to);
-        assert_eq!((code, &found["records"]), (1, &json!([])), "{found}");
-    }
+    let (code, found) = with(&behind, &newest);
+    assert_eq!((code, &found["records"]), (1, &json!([])), "{found}");
 }
 
 #[test]
