@@ -19,7 +19,7 @@ readonly DENY_VERSION=0.20.2
 readonly DENY_HOME=$CACHE/cargo-deny-$DENY_VERSION
 
 make_deny() {
-    # Not optimized: that takes three times as long, and what it checks takes a second.
+    # Not optimized: it is used once on a new machine.
     cargo install --debug --config profile.dev.debug=false --locked --quiet --root "$1" \
         --target-dir "$1/target" "cargo-deny@$DENY_VERSION" &&
         rm -rf "$1/target"

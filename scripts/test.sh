@@ -91,7 +91,7 @@ step "$SERVERS" start "$DIR"
 source "$DIR/env"
 if [[ -n $ALL ]]; then eval "$(scripts/clients.sh env)"; fi
 
-# A failure must not hide those behind it.
+# All programs of tests run, also behind one that fails.
 step cargo test --workspace --locked --no-fail-fast "$@"
 if [[ -n $ALL ]]; then
     if (($# == 0)); then ALONE=yes; fi

@@ -15,6 +15,8 @@ use crate::transform::event_time::BucketBy;
 /// If it could not look.
 pub async fn find(args: FindArgs) -> anyhow::Result<Found> {
     let settings::Archive { paths, s3 } = args.archive.try_into()?;
+    let in_s3 = paths.in_s3();
+    let with_advice = |error| with_advice(error, in_s3);
     let archive = Archive::open(&paths, &s3).await.map_err(with_advice)?;
     let topic = args.topic.as_deref();
     let (text, found) = match (args.time, args.uuid, args.offset, args.partition) {
@@ -57,10 +59,10 @@ fn text<T: Serialize>(json: bool, found: &T, to_text: fn(&T) -> String) -> anyho
     })
 }
 
-fn with_advice(error: FindError) -> anyhow::Error {
+fn with_advice(error: FindError, in_s3: bool) -> anyhow::Error {
     let of_archive = match &error {
         FindError::Archive(error) => Some(error),
         _ => None,
     };
-    super::cannot_look(&error, of_archive)
+    super::cannot_look(&error, of_archive, in_s3)
 }

@@ -38,6 +38,7 @@ pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
     let kafka = args
         .check_kafka
         .then(|| settings::kafka(args.brokers, "lineage-verify".to_owned(), QUEUE_MEMORY));
+    let in_s3 = paths.in_s3();
     let verify = Verify {
         paths,
         s3,
@@ -55,7 +56,7 @@ pub async fn verify(args: VerifyArgs) -> anyhow::Result<Found> {
     )?);
     let report = verify.run(&Bar(bar.clone())).await;
     bar.finish_and_clear();
-    let report = report.map_err(|e| super::cannot_look(&e, Some(&e)))?;
+    let report = report.map_err(|e| super::cannot_look(&e, Some(&e), in_s3))?;
     let text = if args.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, EnumValueParser};
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::bound::Bound;
@@ -59,7 +60,13 @@ impl Cli {
     /// What this process was started with; ends it when that cannot be understood, or only help was asked for.
     pub fn of_process() -> Self {
         let command = forgiving::without_empty_variables(Self::command());
-        let matches = command.get_matches();
+        let matches = command.try_get_matches().unwrap_or_else(|error| {
+            match error.kind() {
+                // Help names all variables, the empty ones too.
+                ErrorKind::DisplayHelp => Self::command().get_matches(),
+                _ => error.exit(),
+            }
+        });
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }

@@ -65,7 +65,8 @@ pub enum FindError {
     #[error("the archive holds no topic {topic}, but {}", .known.join(", "))]
     NoTopic { topic: String, known: Vec<String> },
     #[error(
-        "no checkpoint is within --from and --to, so nothing was looked at; the newest one is {newest}"
+        "no file of a checkpoint is within --from and --to, so nothing was looked at; the newest slot of the \
+         checkpoint log is {newest}"
     )]
     NothingSelected { newest: CheckpointId },
     #[error("a task of the search ended too early: {0}")]

@@ -65,6 +65,11 @@ impl Values {
         let checkpoints @ (first, last) = range(archive, from, to).await?;
         let folders = stream::iter(first.0..last.0 + 1).map(|id| archive.folder(CheckpointId(id)));
         let folders: Vec<_> = folders.buffered(CONCURRENCY).try_collect().await?;
+        if folders.iter().all(|folder| folder.files().next().is_none()) {
+            archive.was_whole()?;
+            let newest = archive.slots.newest.id;
+            return Err(FindError::NothingSelected { newest });
+        }
         let files = folders.iter().flat_map(|folder| folder.files());
         let files = files.filter(|file| file.root == Root::Output).cloned();
         let sought = &Sought::new(&uuid);

@@ -187,12 +187,13 @@ impl RegistryClient {
                 result => return result,
             }
         }
-        Err(RegistryError::Away(away.join("; ")))
+        let away = format!("SCHEMA_REGISTRY_URL: {}", away.join("; "));
+        Err(RegistryError::Away(away))
     }
 
     async fn ask_one(&self, base: &Url, path: &[&str]) -> Result<Answer, RegistryError> {
         let shown = without_user(base.as_str());
-        let away = |why: String| RegistryError::Away(format!("SCHEMA_REGISTRY_URL={shown}: {why}"));
+        let away = |why: String| RegistryError::Away(format!("{shown}: {why}"));
         let broken = |e: reqwest::Error| {
             let why = with_causes(&e.without_url());
             let hint = scheme_hint(base, &why);

@@ -3,8 +3,18 @@
 use clap::CommandFactory;
 use lineage::config::args::Cli;
 
+use super::refusals::refused;
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, Lineage, Storage, Topic};
+use crate::harness::{Archive, Lineage, Storage, Topic, looking_with};
+
+/// What keeps others out, or text from being read.
+const PROTECTING: [&str; 5] = [
+    "KAFKA_SECURITY_PROTOCOL",
+    "REST_READ_ONLY",
+    "REST_TOKEN",
+    "REST_TOKEN_FILE",
+    "S3_SSE",
+];
 
 /// Those without which nothing here finds its servers and folders.
 const OF_THE_TEST: [&str; 9] = [
@@ -26,7 +36,7 @@ fn a_variable_that_is_empty_is_as_good_as_none() {
     let all = cli.get_arguments().chain(run.get_arguments());
     let names: Vec<_> = all
         .filter_map(|arg| arg.get_env()?.to_str())
-        .filter(|name| !OF_THE_TEST.contains(name))
+        .filter(|name| !OF_THE_TEST.contains(name) && !PROTECTING.contains(name))
         .map(str::to_owned)
         .collect();
     assert!(names.len() > 40, "{names:?}");
@@ -35,4 +45,24 @@ fn a_variable_that_is_empty_is_as_good_as_none() {
     topic.produce(100);
     Lineage::start_with(&archive, &topic, &["--bounded"], &settings).ends_with(0);
     assert_exact(&archive, &topic, Past::Calm);
+
+    let listed = looking_with(&archive, &["checkpoints", "list"], &settings);
+    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+}
+
+#[test]
+fn one_that_protects_is_refused_while_it_is_empty() {
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::absent());
+    for name in PROTECTING {
+        let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
+        refused(&archive, &topic, &[], &[(name, "")], 2, &[&flag]);
+    }
+}
+
+#[test]
+fn help_names_a_variable_also_while_it_is_empty() {
+    let archive = Archive::new(Storage::Local);
+    let help = looking_with(&archive, &["run", "--help"], &[("KAFKA_GROUP_ID", "")]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(text.contains("KAFKA_GROUP_ID"), "{text}");
 }

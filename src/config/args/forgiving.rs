@@ -1,16 +1,28 @@
 //! What people mean by settings that are not quite as they should be: a variable that is empty, because a
 //! compose file passes on `${NAME:-}`, is one that is not set, and blanks around the parts of a list are
-//! none of it.
+//! none of it. What protects is the exception: without it, the service would be open and nobody be told.
 
 use std::ffi::OsStr;
 
 use clap::builder::{Resettable, TypedValueParser};
 use clap::{Arg, Command};
 
+/// Empty, these are refused: whoever names them wants them, and what was to fill them has failed.
+const PROTECTING: [&str; 5] = [
+    "KAFKA_SECURITY_PROTOCOL",
+    "REST_READ_ONLY",
+    "REST_TOKEN",
+    "REST_TOKEN_FILE",
+    "S3_SSE",
+];
+
 /// The command without the variables that are empty, of which clap would take the value.
 pub fn without_empty_variables(command: Command) -> Command {
     let is_empty = |arg: &Arg| {
-        let value = arg.get_env().and_then(std::env::var_os);
+        let name = arg
+            .get_env()
+            .filter(|name| !PROTECTING.iter().any(|p| name == p));
+        let value = name.and_then(std::env::var_os);
         value.is_some_and(|value| value.is_empty())
     };
     command

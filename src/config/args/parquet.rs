@@ -27,7 +27,8 @@ pub struct ParquetArgs {
     /// value
     #[arg(
         long,
-        env = "PARQUET_BLOOM_COLUMNS", value_parser = Trimmed(StringValueParser::new()),
+        env = "PARQUET_BLOOM_COLUMNS",
+        value_parser = Trimmed(StringValueParser::new()),
         value_delimiter = ',',
         value_name = "NAME,…"
     )]

@@ -15,7 +15,8 @@ pub struct RegistryArgs {
     /// Schema registry, in Confluent's API; several are tried in turn. For AVRO_FORMAT=confluent
     #[arg(
         long,
-        env = "SCHEMA_REGISTRY_URL", value_parser = Trimmed(StringValueParser::new()),
+        env = "SCHEMA_REGISTRY_URL",
+        value_parser = Trimmed(StringValueParser::new()),
         value_delimiter = ',',
         value_name = "URL,…",
         hide_env_values = true

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::builder::StringValueParser;
+use clap::builder::{BoolishValueParser, StringValueParser};
 use clap::{Args, Subcommand};
 
 use super::forgiving::Trimmed;
@@ -39,7 +38,13 @@ pub struct RestArgs {
 
     /// Names by which the control plane may be asked for, beside local ones and addresses: that of a
     /// proxy before it
-    #[arg(long, env = "REST_HOSTS", value_parser = Trimmed(StringValueParser::new()), value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(
+        long,
+        env = "REST_HOSTS",
+        value_parser = Trimmed(StringValueParser::new()),
+        value_delimiter = ',',
+        value_name = "NAME,…"
+    )]
     pub rest_hosts: Vec<String>,
 }
 

@@ -12,6 +12,19 @@ pub struct Paths {
     pub checkpoints: Location,
 }
 
+impl Paths {
+    /// Whether one of them is.
+    pub fn in_s3(&self) -> bool {
+        let all = [
+            &self.output,
+            &self.dropped,
+            &self.commit_log,
+            &self.checkpoints,
+        ];
+        all.iter().any(|path| matches!(path, Location::S3 { .. }))
+    }
+}
+
 impl TryFrom<PathArgs> for Paths {
     type Error = SettingsError;
 

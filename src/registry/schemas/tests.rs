@@ -308,10 +308,10 @@ async fn a_registry_that_is_asked_in_the_wrong_protocol_is_said_to_be() {
     };
     let by_tls = of(format!("https://{}", registry.address));
     let said = by_tls.check().await.unwrap_err().to_string();
-    assert!(said.contains("SCHEMA_REGISTRY_URL=https://"), "{said}");
+    assert!(said.contains("SCHEMA_REGISTRY_URL: https://"), "{said}");
     assert!(said.ends_with("is http:// meant?)"), "{said}");
 
-    // A port of TLS answers anything else with an alert.
+    // Some ports of TLS answer anything else with an alert; others only close.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let alerting = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Held against the specification by a table.
+//! Held against the specification.
 
 mod random;
 

@@ -243,14 +243,18 @@ fn what_cannot_be_looked_at_is_exit_code_2_with_the_reason() {
 }
 
 #[test]
-fn a_range_without_checkpoints_proves_nothing() {
+fn a_range_without_files_proves_nothing() {
     let archive = Archive::new(Storage::Local);
     let topic = Topic::create(2);
-    topic.produce(40);
-    Lineage::run(&archive, &topic, &["--bounded"]);
+    for _ in 0..2 {
+        topic.produce(40);
+        Lineage::run(&archive, &topic, &["--bounded"]);
+    }
     let newest = archive.newest_slot()["id"].clone();
     for range in [
         ["--from", "77", "--to", "99"],
+        // The slot of a start.
+        ["--from", "2", "--to", "2"],
         ["--from", "1", "--to", "0"],
         [
             "--from",
@@ -262,7 +266,8 @@ fn a_range_without_checkpoints_proves_nothing() {
         let output = looking(&archive, &[&["find", "--uuid", "u"], &range[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{range:?}");
         let said = String::from_utf8(output.stderr).unwrap();
-        let why = format!("nothing was looked at; the newest one is {newest}");
+        let why =
+            format!("nothing was looked at; the newest slot of the checkpoint log is {newest}");
         assert!(said.contains(&why), "{range:?}: {said}");
     }
 }

@@ -69,7 +69,8 @@ impl Lineage {
     ) -> Self {
         let log = Folder::new();
         let stderr = File::create(log.path().join("stderr")).unwrap();
-        // A bounded run has one checkpoint, its last, however long the machine takes for it.
+        // A bounded run has one checkpoint, its last, however long the machine takes for it, unless its
+        // flags say otherwise.
         let interval = if flags.contains(&"--bounded") {
             "1h"
         } else {
