@@ -3,6 +3,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -269,7 +270,14 @@ fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_af
     let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
     let at = lineage.address();
     topic.produce_some_broken(1_000, |n, _| (n % 100 == 0).then_some(Some(vec![0xff])));
-    let feed = topic.produce_slowly(60_000, 1_000);
+    // As long as it takes: a browser on a busy machine may need minutes for what it is to see.
+    let seen = Arc::new(AtomicBool::new(false));
+    let (fed, all_seen) = (topic.clone(), seen.clone());
+    let feed = std::thread::spawn(move || {
+        while !all_seen.load(Ordering::Relaxed) {
+            fed.produce_slowly(1_000, 1_000).join().unwrap();
+        }
+    });
     let status = |address: &str, wanted: &str, holds: &dyn Fn(&Value) -> bool| {
         wait_for(wanted, LONG, || {
             let (_, status) = ask(&archive, address, &["status"]);
@@ -299,6 +307,7 @@ fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_af
         status["state"] == "RUNNING"
     });
     page(&at, "restarted");
+    seen.store(true, Ordering::Relaxed);
     feed.join().unwrap();
     is_exact(&archive, &topic, lineage);
 }

@@ -123,7 +123,8 @@ const STATES = {
   },
 };
 
-test("it shows what the service was brought into", async (t) => {
+// A page that never shows it is a failure, not a wait without end.
+test("it shows what the service was brought into", { timeout: 300_000 }, async (t) => {
   if (!STATE) return t.skip("LINEAGE_PAGE_STATE was not given");
   const { page, complaints } = await opened(t);
   await STATES[STATE]({ page, view: await asked("lineage/view") });
