@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly SERVERS=scripts/servers.sh
 readonly KEPT_LOGS=${CARGO_TARGET_DIR:-target}/test-servers
 
-# Most tests wait for servers most of the time.
+# Tests wait for servers, disks and clocks: with two for each core the processor is busy meanwhile.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 
 ALL=
