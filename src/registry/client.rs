@@ -1,5 +1,6 @@
 //! Requests to a schema registry, in the API of Confluent's: GET only.
 
+use std::error::Error;
 use std::time::Duration;
 
 use reqwest::header::ACCEPT;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Login, RegistrySettings};
+use crate::causes::find;
 use crate::config::secret::without_user;
 use crate::runtime::retry::with_causes;
 use crate::transform::framing::SchemaId;
@@ -195,9 +197,8 @@ impl RegistryClient {
         let shown = without_user(base.as_str());
         let away = |why: String| RegistryError::Away(format!("{shown}: {why}"));
         let broken = |e: reqwest::Error| {
-            let why = with_causes(&e.without_url());
-            let hint = scheme_hint(base, &why);
-            away(why + hint)
+            let e = e.without_url();
+            away(with_causes(&e) + scheme_hint(base, &e))
         };
         let mut url = base.clone();
         match url.path_segments_mut() {
@@ -251,14 +252,12 @@ impl RegistryClient {
 }
 
 /// What to say of an answer in the other protocol than the one it was asked in.
-fn scheme_hint(base: &Url, why: &str) -> &'static str {
+fn scheme_hint(base: &Url, error: &(dyn Error + 'static)) -> &'static str {
+    let no_tls = || matches!(find(error), Some(rustls::Error::InvalidMessage(_)));
+    let no_http = || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
     match base.scheme() {
-        "https" if why.contains("InvalidContentType") => {
-            " (what answers there speaks no TLS: is http:// meant?)"
-        }
-        "http" if why.contains("invalid HTTP version") => {
-            " (what answers there speaks no HTTP: is https:// meant?)"
-        }
+        "https" if no_tls() => " (what answers there speaks no TLS: is http:// meant?)",
+        "http" if no_http() => " (what answers there speaks no HTTP: is https:// meant?)",
         _ => "",
     }
 }

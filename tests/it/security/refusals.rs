@@ -7,7 +7,7 @@ use crate::harness::secured_kafka::{
     ARCHIVER, Listener, NO_READER, NOBODY, Settings, secured_kafka, token,
 };
 use crate::harness::token_endpoint::TokenEndpoint;
-use crate::harness::{Archive, Folder, Lineage, Root, Storage};
+use crate::harness::{Archive, Folder, Lineage, Root, Storage, server};
 use crate::refusals::refused;
 
 /// A start with these settings is refused, and says all of this.
@@ -73,6 +73,27 @@ fn a_client_that_the_token_endpoint_does_not_know_is_refused_and_one_that_is_awa
     lineage.wait_until_it_says("waiting for kafka");
     lineage.wait_until_it_says("KAFKA_OAUTH_TOKEN_URL=http://127.0.0.1:9/token gives no token");
     assert!(lineage.ended().is_none());
+}
+
+#[test]
+fn a_token_endpoint_that_speaks_no_tls_or_has_a_certificate_of_nobody_is_refused() {
+    let kafka = secured_kafka();
+    let settings = kafka
+        .settings(Listener::SaslPlaintext)
+        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .with("KAFKA_OAUTH_CLIENT_ID", "archiver")
+        .with("KAFKA_OAUTH_CLIENT_SECRET", "right");
+    let stranger = format!("https://{}/token", kafka.address(Listener::OtherAuthority));
+    let untrusted = settings.clone().with("KAFKA_OAUTH_TOKEN_URL", &stranger);
+    let said = ["certificate is not trusted", "KAFKA_SSL_CA_FILE", &stranger];
+    not_let_in(&untrusted, &said);
+
+    let plain = server("LINEAGE_TEST_S3").replace("http", "https");
+    let no_tls = settings.with("KAFKA_OAUTH_TOKEN_URL", &plain);
+    not_let_in(
+        &no_tls,
+        &["there is no TLS at KAFKA_OAUTH_TOKEN_URL", &plain],
+    );
 }
 
 #[test]
