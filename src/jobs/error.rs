@@ -34,6 +34,9 @@ pub enum JobError {
     )]
     NoSubject { subject: String, urls: String },
 
+    #[error("the latest schema of '{subject}' in the schema registry cannot be used: {why}")]
+    RegistryAnswer { subject: String, why: String },
+
     #[error(
         "the latest schema of '{subject}' in the schema registry, id {id}, cannot be archived: {source}"
     )]
@@ -95,6 +98,7 @@ impl JobError {
             | Self::KafkaSettings(_)
             | Self::Registry(_)
             | Self::NoSubject { .. }
+            | Self::RegistryAnswer { .. }
             | Self::RegistrySchema { .. }
             | Self::Settings(_)
             | Self::Schema(_) => 2,

@@ -172,6 +172,10 @@ pub async fn schema(
                         let (subject, urls) = (subject.clone(), registry.urls());
                         return Err(JobError::NoSubject { subject, urls });
                     }
+                    Err(RegistryError::Unusable(why)) => {
+                        let subject = subject.clone();
+                        return Err(JobError::RegistryAnswer { subject, why });
+                    }
                     Err(error) => Err(error),
                 }
             }

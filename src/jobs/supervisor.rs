@@ -372,9 +372,10 @@ fn concern(error: &JobError) -> String {
         | JobError::KafkaSettings(_)
         | JobError::Settings(_)
         | JobError::Schema(_) => "settings".into(),
-        JobError::Registry(_) | JobError::NoSubject { .. } | JobError::RegistrySchema { .. } => {
-            "schema registry".into()
-        }
+        JobError::Registry(_)
+        | JobError::NoSubject { .. }
+        | JobError::RegistryAnswer { .. }
+        | JobError::RegistrySchema { .. } => "schema registry".into(),
         JobError::Cluster(_) => "kafka".into(),
         JobError::Recovery(_) => "recovery".into(),
         JobError::Driver(DriverError::Chain { subtask, .. }) => format!("subtask {subtask}"),

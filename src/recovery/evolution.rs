@@ -160,7 +160,7 @@ fn same_types(former: &InputSchema, own: &InputSchema) -> Result<(), SchemaRefus
         let Some(was) = formers.find(same_name) else {
             continue;
         };
-        let (was, now) = (stored(was.data_type()), stored(is.data_type()));
+        let (was, now) = (stored(was), stored(is));
         if was != now {
             return Err(SchemaRefusal::OtherType {
                 column: is.name().clone(),
@@ -174,17 +174,21 @@ fn same_types(former: &InputSchema, own: &InputSchema) -> Result<(), SchemaRefus
 
 /// What a column is in a Parquet file, for comparing and for people: the type with its inner fields.
 /// Whether it may be null is no difference to who reads it.
-fn stored(data_type: &DataType) -> String {
-    let inner = |field: &Field| format!("{} {}", field.name(), stored(field.data_type()));
-    match data_type {
+fn stored(field: &Field) -> String {
+    // What says that 16 bytes are a uuid.
+    if let Some(name) = field.extension_type_name() {
+        return name.trim_start_matches("arrow.").to_owned();
+    }
+    let inner = |field: &Field| format!("{} {}", field.name(), stored(field));
+    match field.data_type() {
         // Symbols are text in the file.
-        DataType::Dictionary(_, value) => stored(value),
+        DataType::Dictionary(_, value) => value.to_string(),
         DataType::Struct(fields) => {
             let fields: Vec<_> = fields.iter().map(|field| inner(field)).collect();
             format!("record({})", fields.join(", "))
         }
-        DataType::List(item) => format!("array({})", stored(item.data_type())),
-        DataType::Map(entries, _) => format!("map({})", stored(entries.data_type())),
+        DataType::List(item) => format!("array({})", stored(item)),
+        DataType::Map(entries, _) => format!("map({})", stored(entries)),
         other => other.to_string(),
     }
 }
@@ -235,6 +239,13 @@ mod tests {
             let refusal = follows(A, other).unwrap_err();
             assert!(refusal.to_lowercase().contains("column 'a'"), "{refusal}");
         }
+        let uuid = r#"{"name":"u","type":{"type":"string","logicalType":"uuid"}}"#;
+        let fixed = r#"{"name":"u","type":{"type":"fixed","name":"F","size":16}}"#;
+        for (former, own) in [(uuid, fixed), (fixed, uuid)] {
+            let refusal = follows(former, own).unwrap_err();
+            assert!(refusal.contains("column 'u'"), "{refusal}");
+        }
+        assert_eq!(follows(uuid, uuid), Ok(()));
         let nested = |fields: &str| {
             format!(r#"{{"name":"n","type":{{"type":"record","name":"N","fields":[{fields}]}}}}"#)
         };

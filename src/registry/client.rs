@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Login, RegistrySettings};
-use crate::causes::find;
+use crate::causes::{TlsFault, find, tls_fault};
 use crate::config::secret::without_user;
 use crate::runtime::retry::with_causes;
 use crate::transform::framing::SchemaId;
@@ -118,24 +118,28 @@ impl RegistryClient {
 
     /// The Avro schema of an id, with all that it refers to in it.
     pub async fn schema(&self, id: SchemaId) -> Result<String, RegistryError> {
-        let answer = self.ask(&["schemas", "ids", &id.to_string()]).await?;
+        let answer = self.ask(&["schemas", "ids", &id.to_string()], None).await?;
         self.whole(answer).await
     }
 
     /// The newest schema of a subject.
     pub async fn latest(&self, subject: &str) -> Result<(SchemaId, String), RegistryError> {
-        let answer = self
-            .ask(&["subjects", subject, "versions", "latest"])
-            .await?;
+        let path = ["subjects", subject, "versions", "latest"];
+        let answer = self.ask(&path, None).await?;
         let id = SchemaId(answer.id);
-        Ok((id, self.whole(answer).await?))
+        let whole = self.whole(answer).await.map_err(|e| match e {
+            // The subject itself is there.
+            e @ RegistryError::Unknown { .. } => RegistryError::Unusable(e.to_string()),
+            e => e,
+        });
+        Ok((id, whole?))
     }
 
     /// Whether it is there and lets us in. It need not know any schema.
     pub async fn check(&self) -> Result<(), RegistryError> {
         // One id of all that it may have; there is no request that needs less. To see just that one may
         // be forbidden, and those of the topic not.
-        match self.ask(&["schemas", "ids", "1"]).await {
+        match self.ask(&["schemas", "ids", "1"], None).await {
             Err(RegistryError::Denied { status, .. }) if status == StatusCode::FORBIDDEN => Ok(()),
             Err(error @ (RegistryError::Away(_) | RegistryError::Denied { .. })) => Err(error),
             _ => Ok(()),
@@ -157,7 +161,9 @@ impl RegistryClient {
                 return Err(RegistryError::Unusable(why));
             }
             let number = version.to_string();
-            let answer = self.ask(&["subjects", &subject, "versions", &number]).await;
+            let path = ["subjects", &subject, "versions", &number];
+            // One that was deleted softly is not for new schemas; old ones refer to it all the same.
+            let answer = self.ask(&path, Some("deleted=true")).await;
             let answer = answer.map_err(|e| {
                 let what = format!("version {version} of {subject}, which it refers to");
                 match e {
@@ -181,10 +187,10 @@ impl RegistryClient {
     }
 
     /// The first registry that answers.
-    async fn ask(&self, path: &[&str]) -> Result<Answer, RegistryError> {
+    async fn ask(&self, path: &[&str], query: Option<&str>) -> Result<Answer, RegistryError> {
         let mut away = Vec::new();
         for url in &self.urls {
-            match self.ask_one(url, path).await {
+            match self.ask_one(url, path, query).await {
                 Err(RegistryError::Away(why)) => away.push(why),
                 result => return result,
             }
@@ -193,7 +199,12 @@ impl RegistryClient {
         Err(RegistryError::Away(away))
     }
 
-    async fn ask_one(&self, base: &Url, path: &[&str]) -> Result<Answer, RegistryError> {
+    async fn ask_one(
+        &self,
+        base: &Url,
+        path: &[&str],
+        query: Option<&str>,
+    ) -> Result<Answer, RegistryError> {
         let shown = without_user(base.as_str());
         let away = |why: String| RegistryError::Away(format!("{shown}: {why}"));
         let broken = |e: reqwest::Error| {
@@ -206,6 +217,7 @@ impl RegistryClient {
             Ok(mut segments) => drop(segments.pop_if_empty().extend(path)),
             Err(()) => return Err(RegistryError::Settings(shown)),
         }
+        url.set_query(query);
         let request = self.http.get(url).header(ACCEPT, MEDIA_TYPE);
         let request = match &self.login {
             None => request,
@@ -253,7 +265,7 @@ impl RegistryClient {
 
 /// What to say of an answer in the other protocol than the one it was asked in.
 fn scheme_hint(base: &Url, error: &(dyn Error + 'static)) -> &'static str {
-    let no_tls = || matches!(find(error), Some(rustls::Error::InvalidMessage(_)));
+    let no_tls = || matches!(tls_fault(error), Some(TlsFault::NoTls(_)));
     let no_http = || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
     match base.scheme() {
         "https" if no_tls() => " (what answers there speaks no TLS: is http:// meant?)",

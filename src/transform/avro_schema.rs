@@ -7,6 +7,7 @@ use super::avro_decoder::build_decoder;
 use super::enrich;
 use super::framing::{AvroFormat, Framing};
 use super::resolution::Reader;
+use super::resolution::names::Names;
 use crate::digest::sha256_hex;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,8 @@ pub enum SchemaError {
          fingerprint: leave the empty namespace out"
     )]
     EmptyNamespace,
+    #[error("it takes more memory than records are worth: {0}")]
+    TooLarge(String),
     #[error("it is not a valid Avro schema: {0}")]
     Avro(#[from] ArrowError),
 }
@@ -55,6 +58,8 @@ impl InputSchema {
             check_recursion(&field["type"], namespace, &mut open)
                 .map_err(|reason| unmappable(field["name"].as_str(), reason))?;
         }
+        let names = Names::new(&value).and_then(|names| names.check_size());
+        names.map_err(SchemaError::TooLarge)?;
         let text = |field: &str| value[field].as_str().unwrap_or_default();
         let name = full_name(text("name"), text("namespace"));
         let json = value.to_string();

@@ -279,6 +279,16 @@ json.dump([len(files), *told], sys.stdout)
         assert!(refused.says("Start once with the former schema") > 0);
         Lineage::run(&archive, &topic, &bounded);
         Lineage::run(&archive, &topic, &flags(&url, &more));
+
+        // The schema before this one does not have the column, and files of an older one do.
+        let mut text = first();
+        let weight = json!({"name": "weight", "type": ["null", "string"], "default": null});
+        text["fields"].as_array_mut().unwrap().push(weight);
+        fs::write(&other, text.to_string()).unwrap();
+        let more = ["--avro-schema", other.to_str().unwrap()];
+        let mut refused = Lineage::start(&archive, &topic, &flags(&url, &more));
+        refused.ends_with(4);
+        assert!(refused.says("column 'weight' is Utf8 in it, and Float64 in the files") > 0);
     }
 }
 

@@ -21,7 +21,7 @@ const EVENT: &str = r#"{"type":"record","name":"E","fields":[{"name":"a","type":
 
 #[derive(Default)]
 struct Answers {
-    /// By path: status and body.
+    /// By path, with the query if that matters: status and body.
     of: Mutex<BTreeMap<String, (u16, String)>>,
     /// What the `Authorization` header must be.
     login: Mutex<Option<String>>,
@@ -47,7 +47,10 @@ async fn answer(
         let body = json!({"error_code": 40101, "message": "Unauthorized"});
         return (StatusCode::UNAUTHORIZED, body.to_string());
     }
-    let found = answers.of.lock().unwrap().get(uri.path()).cloned();
+    let found = {
+        let of = answers.of.lock().unwrap();
+        of.get(&uri.to_string()).or(of.get(uri.path())).cloned()
+    };
     let not_found = || {
         let body = json!({"error_code": 40403, "message": "Schema not found"});
         (404, body.to_string())
@@ -204,12 +207,19 @@ async fn what_a_schema_refers_to_is_fetched_with_it() {
     let of = |subject: &str| json!([{"name": "any", "subject": subject, "version": 3}]);
     registry.has("/schemas/ids/11", outer, of("of a/b"));
     registry.has("/subjects/of%20a%2Fb/versions/3", a, of("b"));
-    registry.has("/subjects/b/versions/3", b, json!([]));
+    // Deleted softly: it is there only for who asks so.
+    registry.has("/subjects/b/versions/3?deleted=true", b, json!([]));
     let whole = registry.client().schema(SchemaId(11)).await.unwrap();
     let schema = crate::transform::avro_schema::InputSchema::parse(&whole).unwrap();
     assert_eq!(schema.arrow().fields().len(), 2);
 
-    registry.forget("/subjects/b/versions/3");
+    registry.has("/subjects/own/versions/latest", outer, of("of a/b"));
+    assert!(registry.client().latest("own").await.is_ok());
+    registry.forget("/subjects/b/versions/3?deleted=true");
+    // It is not the subject that is missing.
+    let error = registry.client().latest("own").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Unusable(_)), "{error}");
+    assert!(error.to_string().contains("version 3 of b"), "{error}");
     let (schemas, _) = registry.schemas();
     let why = refusal(settled(&schemas, 11).await);
     assert!(

@@ -86,6 +86,50 @@ fn records_come_out_of_their_frames_also_when_a_bad_one_is_among_them() {
     );
 }
 
+#[test]
+fn decimals_with_more_digits_than_their_type_are_dropped_alone() {
+    let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#;
+    let within = [
+        decimal.to_owned(),
+        format!(r#"{{"type":"array","items":{decimal}}}"#),
+        format!(r#"{{"type":"map","values":{decimal}}}"#),
+        format!(
+            r#"{{"type":"record","name":"I","fields":[{{"name":"d","type":["null",{decimal}]}}]}}"#
+        ),
+    ];
+    let value = |unscaled: i64| {
+        let mut bytes = vec![16];
+        bytes.extend(unscaled.to_be_bytes());
+        bytes
+    };
+    // Before the value: one item, one entry with an empty key, the second branch.
+    let before: [&[u8]; 4] = [&[], &[2], &[2, 0], &[2]];
+    let behind: [&[u8]; 4] = [&[], &[0], &[0], &[]];
+    for (place, kind) in within.iter().enumerate() {
+        let schema =
+            format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{kind}}}]}}"#);
+        let mut decoder = AvroDecoder::new(&InputSchema::parse(&schema).unwrap(), None).unwrap();
+        let datum = |unscaled| Some([before[place], &value(unscaled), behind[place]].concat());
+        let batch = VecBatch::new([
+            datum(999_999_999),
+            datum(5_000_000_000),
+            datum(-999_999_999),
+            datum(-1_000_000_000),
+            datum(7),
+        ]);
+        let decoded = decoder.decode(&batch).unwrap().unwrap();
+        assert_eq!(decoded.good, [0, 2, 4], "{kind}: {:?}", decoded.bad);
+        assert_eq!(decoded.rows.unwrap().num_rows(), 3);
+        let bad: Vec<_> = decoded.bad.iter().map(|(place, _)| *place).collect();
+        assert_eq!(bad, [1, 3]);
+        let why = &decoded.bad[0].1;
+        assert!(
+            why.contains("field 'a'") && why.contains("50000000.00"),
+            "{why}"
+        );
+    }
+}
+
 /// Writers' schemas by id; one that is missing is not known yet.
 struct Table(Vec<(u32, Lookup)>);
 

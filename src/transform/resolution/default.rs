@@ -1,13 +1,22 @@
 //! The default of a field: its JSON in the schema, as one value of the field's column.
 
-use arrow_array::ArrayRef;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, StructArray};
+use arrow_schema::{ArrowError, DataType};
 use serde_json::{Value, json};
 
 use super::names::{Names, Node, Shape};
 use crate::transform::avro_decoder::build_decoder;
 
 /// One value. It goes the way of every other value: encoded as Avro, and decoded.
-pub fn column(names: &Names<'_>, node: &Node<'_>, default: &Value) -> Result<ArrayRef, String> {
+pub fn column(
+    names: &Names<'_>,
+    node: &Node<'_>,
+    of: &DataType,
+    default: &Value,
+) -> Result<ArrayRef, String> {
     let mut datum = Vec::new();
     encode(names, node, default, &mut datum).map_err(|e| format!("its default is none: {e}"))?;
     let schema = json!({
@@ -22,9 +31,44 @@ pub fn column(names: &Names<'_>, node: &Node<'_>, default: &Value) -> Result<Arr
     decoder.decode(&datum).map_err(|e| failed(&e))?;
     let rows = decoder.flush().map_err(|e| failed(&e))?;
     match rows {
-        Some(rows) => Ok(rows.column(0).clone()),
+        Some(rows) => typed(rows.column(0), of).map_err(|e| failed(&e)),
         None => Err(failed(&"it gave no row")),
     }
+}
+
+/// The same values in a column of the reader's: the type of one carries the names of the types within, which
+/// may be written in another way in the whole schema.
+fn typed(column: &ArrayRef, of: &DataType) -> Result<ArrayRef, ArrowError> {
+    Ok(match of {
+        DataType::List(item) => {
+            let list = column.as_list::<i32>();
+            let items = typed(list.values(), item.data_type())?;
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::try_new(item.clone(), offsets, items, nulls)?)
+        }
+        DataType::Struct(fields) => {
+            let record = column.as_struct();
+            let columns = record.columns().iter().zip(fields);
+            let columns = columns.map(|(column, field)| typed(column, field.data_type()));
+            let columns = columns.collect::<Result<_, _>>()?;
+            let nulls = record.nulls().cloned();
+            Arc::new(StructArray::try_new(fields.clone(), columns, nulls)?)
+        }
+        DataType::Map(entries, sorted) => {
+            let map = column.as_map();
+            let all: ArrayRef = Arc::new(map.entries().clone());
+            let all = typed(&all, entries.data_type())?.as_struct().clone();
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Arc::new(MapArray::try_new(
+                entries.clone(),
+                offsets,
+                all,
+                nulls,
+                *sorted,
+            )?)
+        }
+        _ => column.clone(),
+    })
 }
 
 fn encode(

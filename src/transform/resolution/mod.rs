@@ -9,6 +9,7 @@
 //! where it has none) fails for that record. What it lets fail for the schema, and what is not supported
 //! here, makes the writer's schema incompatible, with the field and the reason.
 
+mod decimals;
 mod default;
 pub mod names;
 mod plan;
@@ -42,6 +43,8 @@ pub struct Writer {
     pub may_be_empty: bool,
     /// The columns of the reader; `None` if they are the writer's own.
     columns: Option<Vec<plan::Source>>,
+    /// Those of the reader's columns that may have too many digits.
+    decimals: Vec<usize>,
     arrow: SchemaRef,
 }
 
@@ -60,6 +63,7 @@ impl Reader {
             json: self.json.to_string(),
             may_be_empty: self.arrow.fields().is_empty(),
             columns: None,
+            decimals: self.decimals(),
             arrow: self.arrow,
         })
     }
@@ -84,8 +88,15 @@ impl Reader {
             json: json.to_owned(),
             may_be_empty: decoder.schema().fields().is_empty(),
             columns: (!same).then_some(columns),
+            decimals: self.decimals(),
             arrow: self.arrow.clone(),
         })
+    }
+
+    fn decimals(&self) -> Vec<usize> {
+        let fields = self.arrow.fields().iter().enumerate();
+        let such = fields.filter(|(_, field)| decimals::are_in(field.data_type()));
+        such.map(|(place, _)| place).collect()
     }
 }
 
@@ -99,10 +110,17 @@ impl Writer {
     /// # Errors
     /// If a value of them has none in the reader's schema: which, and why.
     pub fn project(&self, rows: &RecordBatch) -> Result<RecordBatch, String> {
-        let Some(columns) = &self.columns else {
-            return Ok(rows.clone());
+        let rows = match &self.columns {
+            None => rows.clone(),
+            Some(columns) => {
+                let columns = project::columns(columns, rows.columns(), rows.num_rows(), None)?;
+                RecordBatch::try_new(self.arrow.clone(), columns).map_err(|e| e.to_string())?
+            }
         };
-        let columns = project::columns(columns, rows.columns(), rows.num_rows(), None)?;
-        RecordBatch::try_new(self.arrow.clone(), columns).map_err(|e| e.to_string())
+        for place in &self.decimals {
+            let checked = decimals::check(rows.column(*place));
+            checked.map_err(|e| format!("field '{}': {e}", self.arrow.field(*place).name()))?;
+        }
+        Ok(rows)
     }
 }

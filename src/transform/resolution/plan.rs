@@ -102,7 +102,9 @@ fn columns(
                 plan(writers, (reader.0, &node, column)).map(|plan| From::Column(place, plan))
             }
             None => match field.get("default") {
-                Some(value) => default::column(reader.0, &node, value).map(From::Default),
+                Some(value) => {
+                    default::column(reader.0, &node, column.data_type(), value).map(From::Default)
+                }
                 None => Err("the writer's schema does not have it, and it has no default".into()),
             },
         };

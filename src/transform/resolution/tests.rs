@@ -281,6 +281,41 @@ fn a_few_lines_that_stand_for_millions_of_fields_are_refused() {
     });
     let why = reader(&one(json!("int"))).resolve(&schema.to_string());
     assert!(why.unwrap_err().contains("more than 10000 fields"));
+    // As the reader's, too.
+    let why = InputSchema::parse(&schema.to_string()).unwrap_err();
+    assert!(why.to_string().contains("more than 10000 fields"), "{why}");
+}
+
+#[test]
+fn a_field_whose_items_take_no_bytes_is_refused_also_where_the_reader_does_not_have_it() {
+    let empty = json!({"type": "record", "name": "E", "fields": [{"name": "n", "type": "null"}]});
+    let fixed = json!({"type": "fixed", "name": "Z", "size": 0});
+    for items in [json!("null"), fixed, empty] {
+        let writer = record(json!([
+            {"name": "a", "type": "int"},
+            {"name": "b", "type": {"type": "array", "items": items}},
+        ]));
+        let why = reader(&one(json!("int"))).resolve(&writer.to_string());
+        assert!(why.unwrap_err().contains("items that take no bytes"));
+    }
+}
+
+#[test]
+fn a_default_with_a_named_type_in_it_is_one_however_the_names_are_written() {
+    let written = json!({"type": "record", "name": "Order", "namespace": "shop",
+        "fields": [{"name": "id", "type": "long"}]});
+    let item = |name: &str| {
+        json!({"type": "record", "name": name,
+            "fields": [{"name": "sku", "type": "string", "default": "x"}]})
+    };
+    let reads = json!({"type": "record", "name": "shop.Order", "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "items", "type": {"type": "array", "items": item("Item")}, "default": [{}]},
+        {"name": "by", "type": {"type": "map", "values": item("geo.Item")}, "default": {"k": {}}},
+        {"name": "one", "type": item("One"), "default": {}},
+    ]});
+    let found = read(&written, &[14], &reader(&reads)).unwrap();
+    assert_eq!(found, ["7", "[(\"x\")]", "{(\"k\", (\"x\"))}", "(\"x\")"]);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
