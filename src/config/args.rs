@@ -64,7 +64,7 @@ impl Cli {
             match error.kind() {
                 // Help names all variables, the empty ones too.
                 ErrorKind::DisplayHelp => Self::command().get_matches(),
-                _ => error.exit(),
+                _ => forgiving::without_secret(error).exit(),
             }
         });
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use url::Url;
 
+use super::secret::unless_secret;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// `prefix` has no slashes at its ends.
@@ -19,7 +21,14 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let help = "give s3://BUCKET/PREFIX or file:///FOLDER";
-        let url = Url::parse(text).map_err(|e| format!("'{text}' is not a URL ({e}); {help}"))?;
+        let url = Url::parse(text);
+        let text = unless_secret(text);
+        let url = url.map_err(|e| format!("'{text}' is not a URL ({e}); {help}"))?;
+        if !url.username().is_empty() || url.password().is_some() || url.port().is_some() {
+            return Err(format!(
+                "a path has no user, password or port: these are settings of their own; {help}"
+            ));
+        }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!(
                 "'{text}' has a '?' or '#', which paths here do not; {help}"
@@ -139,8 +148,24 @@ mod tests {
             "s3://b/a%20b",
             "s3://b/~a",
             "s3://b/a*",
+            "s3://b:9000/a",
+            "s3://key@b/a",
         ] {
             assert!(text.parse::<Location>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_path_are_refused_and_not_shown() {
+        for text in [
+            "s3://key:geheim@b/a",
+            "s3://key:ge/heim@b/a",
+            "s3://key:geheim@b",
+            "key:geheim@b",
+            "https://b.example.com/a?X-Amz-Signature=geheim",
+        ] {
+            let error = text.parse::<Location>().unwrap_err();
+            assert!(!error.contains("heim"), "{error}");
         }
     }
 

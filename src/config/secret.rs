@@ -87,6 +87,15 @@ pub fn without_user(url: &str) -> String {
     url.to_string().trim_end_matches('/').to_owned()
 }
 
+/// What was meant for a URL, unless it may hold a secret.
+pub fn unless_secret(text: &str) -> &str {
+    if text.contains(['@', '?']) {
+        HIDDEN
+    } else {
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

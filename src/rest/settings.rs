@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
 use crate::config::args::RestArgs;
+use crate::config::secret::Secret;
 
 #[derive(Debug, Clone)]
 pub struct RestSettings {
@@ -80,8 +80,11 @@ pub enum RestSettingsError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("REST_TOKEN_FILE: {path}: {reason}")]
-    BadToken { path: PathBuf, reason: &'static str },
+    #[error("{origin}: {reason}")]
+    BadToken {
+        origin: String,
+        reason: &'static str,
+    },
     #[error("REST_ADDRESS is empty: give 127.0.0.1, or 0.0.0.0 for all addresses")]
     NoAddress,
 }
@@ -90,7 +93,7 @@ impl RestSettings {
     /// `None` if there is to be no control plane.
     ///
     /// # Errors
-    /// If the token is given twice, or its file cannot be used.
+    /// If the token is given twice, or cannot be used.
     pub fn resolve(args: RestArgs) -> Result<Option<Self>, RestSettingsError> {
         if !args.rest_enabled {
             return Ok(None);
@@ -114,14 +117,15 @@ impl RestSettings {
 /// The token that was given, or is in the file that was given.
 ///
 /// # Errors
-/// If both are given, or the file cannot be used.
+/// If both are given, or what there is cannot be used; that is not shown.
 pub fn token(
-    given: Option<Token>,
+    given: Option<Secret>,
     file: Option<PathBuf>,
 ) -> Result<Option<Token>, RestSettingsError> {
     match (given, file) {
         (Some(_), Some(_)) => Err(RestSettingsError::TwoTokens),
-        (given, None) => Ok(given),
+        (None, None) => Ok(None),
+        (Some(given), None) => usable(given.expose(), || "REST_TOKEN".to_owned()).map(Some),
         (None, Some(path)) => read_token(path).map(Some),
     }
 }
@@ -129,12 +133,20 @@ pub fn token(
 fn read_token(path: PathBuf) -> Result<Token, RestSettingsError> {
     match std::fs::read_to_string(&path) {
         Err(source) => Err(RestSettingsError::TokenFile { path, source }),
-        // Editors end a file with a new line.
-        Ok(text) => text
-            .trim()
-            .parse()
-            .map_err(|reason| RestSettingsError::BadToken { path, reason }),
+        Ok(text) => usable(&text, || format!("REST_TOKEN_FILE: {}", path.display())),
     }
+}
+
+/// The token that a text holds: editors end a file with a new line, which then is in a variable, too.
+fn usable(text: &str, origin: impl FnOnce() -> String) -> Result<Token, RestSettingsError> {
+    let text = text.trim();
+    let reason = match text {
+        "" => "the token is empty",
+        _ if text.bytes().all(|b| b.is_ascii_graphic()) => return Ok(Token(text.to_owned())),
+        _ => "a token is of visible ASCII characters, without blanks",
+    };
+    let origin = origin();
+    Err(RestSettingsError::BadToken { origin, reason })
 }
 
 /// What a client has to know. Never printed.
@@ -153,20 +165,6 @@ impl Token {
     }
 }
 
-impl FromStr for Token {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        if text.is_empty() {
-            return Err("the token is empty");
-        }
-        if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("a token is of visible ASCII characters, without spaces");
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(not shown)")
@@ -179,12 +177,25 @@ mod tests {
 
     #[test]
     fn a_token_is_compared_whole_and_never_printed() {
-        let token: Token = "open-sesame".parse().unwrap();
+        let given = "open-sesame\n".parse().unwrap();
+        let token = token(Some(given), None).unwrap().unwrap();
         assert!(token.is("open-sesame"));
         for other in ["", "open-sesam", "open-sesame ", "Open-sesame"] {
             assert!(!token.is(other), "{other}");
         }
         assert!(!format!("{token:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_one_is_refused_with_its_setting_and_not_shown() {
+        for text in ["open sesame", "open\u{0}sesame", "öpen-sesame"] {
+            let error = token(Some(text.parse().unwrap()), None).unwrap_err();
+            assert!(error.to_string().starts_with("REST_TOKEN: "), "{error}");
+            assert!(
+                !format!("{error} {error:?}").contains("sesame"),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]

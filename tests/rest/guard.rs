@@ -1,6 +1,6 @@
 //! Who may ask what.
 
-use lineage::rest::settings::RestSettings;
+use lineage::rest::settings::{RestSettings, token};
 use reqwest::{Method, StatusCode};
 
 use super::server::{self, answer, error};
@@ -38,7 +38,7 @@ fn method(name: &str) -> Method {
 
 fn with_token() -> RestSettings {
     RestSettings {
-        token: Some("open-sesame".parse().unwrap()),
+        token: token(Some("open-sesame".parse().unwrap()), None).unwrap(),
         ..server::settings()
     }
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::args::RemoteArgs;
+use crate::config::secret::unless_secret;
 use crate::jobs::view::JobView;
 use crate::rest::settings::{self, Token};
 
@@ -35,11 +36,15 @@ impl Client {
     /// If address or token cannot be used.
     pub fn new(args: RemoteArgs) -> anyhow::Result<Self> {
         let url = url::Url::parse(&args.rest).ok();
-        if !url.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
+        let url = url.filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+        let Some(url) = url else {
             bail!(
                 "--rest: '{}' is not a URL such as http://127.0.0.1:8081",
-                args.rest
+                unless_secret(&args.rest)
             );
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            bail!("--rest has a user or a password in it: give a token by --rest-token-file");
         }
         Ok(Self {
             // A proxy of the environment is for other hosts; this is the service itself.

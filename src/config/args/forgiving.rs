@@ -5,7 +5,10 @@
 use std::ffi::OsStr;
 
 use clap::builder::{Resettable, TypedValueParser};
-use clap::{Arg, Command};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command, Error};
+
+use crate::config::secret::unless_secret;
 
 /// Empty, these are refused: whoever names them wants them, and what was to fill them has failed.
 const PROTECTING: [&str; 5] = [
@@ -31,6 +34,15 @@ pub fn without_empty_variables(command: Command) -> Command {
             false => arg,
         })
         .mut_subcommands(without_empty_variables)
+}
+
+/// An error of clap's shows the value that it is about, which may be a URL with a password in it.
+pub fn without_secret(mut error: Error) -> Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+        let shown = unless_secret(value).to_owned();
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
+    error
 }
 
 /// Parses what is between the blanks.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::forgiving::Trimmed;
 use super::{SlotChoice, parse_slot};
 use crate::config::location::Location;
-use crate::rest::settings::Token;
+use crate::config::secret::Secret;
 
 #[derive(Debug, Args)]
 pub struct RestArgs {
@@ -26,7 +26,7 @@ pub struct RestArgs {
 
     /// Token that clients have to send as `Authorization: Bearer TOKEN` [default: none is asked for]
     #[arg(long, env = "REST_TOKEN", hide_env_values = true)]
-    pub rest_token: Option<Token>,
+    pub rest_token: Option<Secret>,
 
     /// File with that token
     #[arg(long, env = "REST_TOKEN_FILE")]
@@ -117,7 +117,7 @@ pub struct RemoteArgs {
 
     /// Token that it asks for
     #[arg(long, env = "REST_TOKEN", hide_env_values = true)]
-    pub rest_token: Option<Token>,
+    pub rest_token: Option<Secret>,
 
     /// File with that token
     #[arg(long, env = "REST_TOKEN_FILE")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SettingsError;
 use crate::config::args::KafkaSecurityArgs;
-use crate::config::secret::Secret;
+use crate::config::secret::{Secret, unless_secret};
 use crate::source::kafka::oauth::{Origin, TokenSource};
 use crate::source::kafka::security::{ClientCertificate, Mechanism, Protocol, Sasl, Security};
 use crate::source::kafka::token_endpoint::ClientCredentials;
@@ -52,6 +52,7 @@ pub enum SecurityError {
     UserInUrl,
 }
 
+const CA_FILE: &str = "KAFKA_SSL_CA_FILE";
 const SASL_CURE: &str = "set it to SASL_SSL or SASL_PLAINTEXT, or leave the setting out";
 const SSL_CURE: &str = "set it to SSL or SASL_SSL, or leave the setting out";
 
@@ -72,11 +73,18 @@ pub fn security(args: KafkaSecurityArgs) -> Result<Security, SettingsError> {
         unused(&oauth_settings(&args), SASL_CURE)?;
     }
     if !protocol.is_encrypted() {
-        unused(&ssl_settings(&args), SSL_CURE)?;
+        // It vouches for the endpoint of tokens, too.
+        let of_endpoint = args.kafka_oauth_token_url.is_some();
+        let settings = ssl_settings(&args);
+        let settings = settings.map(|(name, set)| match name {
+            CA_FILE => (name, set && !of_endpoint),
+            _ => (name, set),
+        });
+        unused(&settings, SSL_CURE)?;
     }
     let ca_file = args.kafka_ssl_ca_file.clone();
     if let Some(path) = &ca_file {
-        pem("KAFKA_SSL_CA_FILE", path)?;
+        pem(CA_FILE, path)?;
     }
     Ok(Security {
         protocol,
@@ -148,7 +156,7 @@ fn origin(args: KafkaSecurityArgs) -> Result<Origin, SettingsError> {
     };
     let url = match url::Url::parse(&url) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-        _ => return Err(SecurityError::TokenUrl(without_user(&url)).into()),
+        _ => return Err(SecurityError::TokenUrl(unless_secret(&url).to_owned()).into()),
     };
     if !url.username().is_empty() || url.password().is_some() {
         return Err(SecurityError::UserInUrl.into());
@@ -169,14 +177,6 @@ fn origin(args: KafkaSecurityArgs) -> Result<Origin, SettingsError> {
         scope: args.kafka_oauth_scope.filter(|scope| !scope.is_empty()),
         ca_file: args.kafka_ssl_ca_file,
     }))
-}
-
-/// What was meant for a URL, without what may be a password before an @.
-fn without_user(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((_, host)) => format!("******@{host}"),
-        None => text.to_owned(),
-    }
 }
 
 fn certificate(args: &KafkaSecurityArgs) -> Result<Option<ClientCertificate>, SettingsError> {
@@ -263,7 +263,7 @@ fn oauth_settings(args: &KafkaSecurityArgs) -> [(&'static str, bool); 6] {
 
 fn ssl_settings(args: &KafkaSecurityArgs) -> [(&'static str, bool); 5] {
     [
-        ("KAFKA_SSL_CA_FILE", args.kafka_ssl_ca_file.is_some()),
+        (CA_FILE, args.kafka_ssl_ca_file.is_some()),
         (
             "KAFKA_SSL_CERTIFICATE_FILE",
             args.kafka_ssl_certificate_file.is_some(),

@@ -21,6 +21,10 @@ pub enum TokenError {
     File { path: PathBuf, why: String },
     #[error("KAFKA_OAUTH_TOKEN_FILE: {path} is empty")]
     Empty { path: PathBuf },
+    #[error(
+        "{origin}: what it gives is no token: these are of visible ASCII characters, without blanks"
+    )]
+    NoToken { origin: &'static str },
     #[error("{origin}: the token has expired at {at}; whoever issues it has to renew it")]
     Expired { origin: &'static str, at: String },
     #[error(
@@ -34,6 +38,11 @@ pub enum TokenError {
     Untrusted { url: String, why: String },
     #[error("there is no TLS at KAFKA_OAUTH_TOKEN_URL={url}: {why}. Check its scheme and its port")]
     NoTls { url: String, why: String },
+    #[error(
+        "KAFKA_OAUTH_TOKEN_URL={url} ends the connection by TLS: {why}. Check its host name; certificates of \
+         clients are not supported there"
+    )]
+    TlsRefused { url: String, why: String },
     #[error(
         "KAFKA_OAUTH_TOKEN_URL={url} is not where tokens are asked for: it answers {why}. Set it to the \
          token endpoint"
@@ -54,10 +63,12 @@ impl TokenError {
             // A file may be on its way to be replaced.
             Self::NoAnswer { .. } | Self::File { .. } | Self::Empty { .. } => true,
             Self::NoEndpoint { may_pass, .. } => *may_pass,
-            Self::Expired { .. }
+            Self::NoToken { .. }
+            | Self::Expired { .. }
             | Self::Refused { .. }
             | Self::Untrusted { .. }
-            | Self::NoTls { .. } => false,
+            | Self::NoTls { .. }
+            | Self::TlsRefused { .. } => false,
         }
     }
 }
@@ -83,6 +94,8 @@ struct Claims {
 }
 
 impl Token {
+    /// # Errors
+    /// If it has expired, or cannot be one: librdkafka would refuse that with all of it in the message.
     pub fn new(
         value: String,
         lifetime: Option<Duration>,
@@ -90,6 +103,9 @@ impl Token {
         now: SystemTime,
         origin: &'static str,
     ) -> Result<Self, TokenError> {
+        if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(TokenError::NoToken { origin });
+        }
         let claims = claims(&value);
         let at = |seconds: f64| {
             let since = Duration::try_from_secs_f64(seconds).ok()?;
@@ -139,6 +155,24 @@ fn claims(token: &str) -> Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_librdkafka_would_show_in_its_refusal_is_refused_before_and_not_shown() {
+        for value in [
+            "",
+            "\u{feff}geheim",
+            "ge heim",
+            "geheim\u{7f}",
+            "ge\0heim",
+            "gehéim",
+        ] {
+            let token = Token::new(value.into(), None, "me", SystemTime::now(), "SOMEWHERE");
+            let error = token.err().unwrap();
+            assert!(!error.waiting_helps());
+            assert!(error.to_string().starts_with("SOMEWHERE: "), "{error}");
+            assert!(!format!("{error} {error:?}").contains("heim"), "{error:?}");
+        }
+    }
 
     #[test]
     fn a_lifetime_beyond_all_clocks_is_a_day() {

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::blocking::wait_for;
 use super::token::{Token, TokenError};
-use crate::causes::find;
+use crate::causes::{TlsFault, tls_fault};
 use crate::config::secret::{Secret, without_user};
 use crate::runtime::retry::with_causes;
 
@@ -78,15 +78,20 @@ async fn ask(credentials: ClientCredentials) -> Result<Issued, TokenError> {
     let failed = |e: reqwest::Error| {
         // What it was sent is no part of it.
         let e = e.without_url();
-        match find::<rustls::Error>(&e) {
-            Some(rustls::Error::InvalidCertificate(why)) => TokenError::Untrusted {
-                url: credentials.shown(),
-                why: why.to_string(),
-            },
-            Some(why) => TokenError::NoTls {
-                url: credentials.shown(),
-                why: why.to_string(),
-            },
+        let url = credentials.shown();
+        match tls_fault(&e) {
+            Some(TlsFault::Untrusted(why)) => {
+                let why = why.to_string();
+                TokenError::Untrusted { url, why }
+            }
+            Some(TlsFault::NoTls(why)) => {
+                let why = why.to_string();
+                TokenError::NoTls { url, why }
+            }
+            Some(TlsFault::Refused(why)) => {
+                let why = why.to_string();
+                TokenError::TlsRefused { url, why }
+            }
             None => no_answer(with_causes(&e)),
         }
     };

@@ -9,9 +9,19 @@ use rustls::CertificateError;
 
 use super::access::Encryption;
 use super::credentials::NoCredentials;
-use crate::causes::find;
+use crate::causes::{TlsFault, find, tls_fault};
 use crate::runtime::retry::with_causes;
 use crate::store::StoreError;
+
+/// Codes of what may go well with the next try: something was lost or changed on its way.
+const PASSING: [&str; 5] = [
+    "RequestTimeout",
+    "IncompleteBody",
+    "BadDigest",
+    // MinIO's.
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+];
 
 /// What the text needs beside the error.
 pub(crate) struct Request<'a> {
@@ -87,8 +97,7 @@ impl Request<'_> {
         let code = between(text, "<Code>", "</Code>").unwrap_or_default();
         // 501: what it does not have it will not have later. 409: another request was at it just then.
         let lasting = (300..500).contains(&status) || status == 501;
-        let passing = [408, 409, 429].contains(&status)
-            || ["RequestTimeout", "IncompleteBody"].contains(&code);
+        let passing = [408, 409, 429].contains(&status) || PASSING.contains(&code);
         if passing || !lasting {
             return None;
         }
@@ -165,13 +174,19 @@ impl Request<'_> {
     }
 }
 
-/// Why the certificate of the store is not trusted, if that is what is wrong; or why there is no TLS.
+/// What is wrong with TLS, if that is it.
 pub(super) fn untrusted(error: &(dyn Error + 'static)) -> Option<String> {
-    let (error, known) = match find::<rustls::Error>(error)? {
-        rustls::Error::InvalidCertificate(error) => (error.to_string(), error),
-        other => {
+    let (error, known) = match tls_fault(error)? {
+        TlsFault::Untrusted(error) => (error.to_string(), error),
+        TlsFault::NoTls(why) => {
             return Some(format!(
-                "there is no TLS with the store: {other}. Check the scheme and the port of AWS_ENDPOINT_URL"
+                "there is no TLS with the store: {why}. Check the scheme and the port of AWS_ENDPOINT_URL"
+            ));
+        }
+        TlsFault::Refused(why) => {
+            return Some(format!(
+                "the store ends the connection by TLS: {why}. Check the host name in AWS_ENDPOINT_URL; \
+                 certificates of clients are not supported there"
             ));
         }
     };
@@ -384,6 +399,12 @@ mod tests {
             "408 Timeout",
         ] {
             assert_eq!(of("writing", Encryption::S3, status, ""), None, "{status}");
+        }
+        // What was damaged on its way, of which the text speaks of checksums.
+        for code in ["BadDigest", "XAmzContentChecksumMismatch"] {
+            let body = format!("<Error><Code>{code}</Code></Error>");
+            let refused = of("writing", Encryption::S3, "400 Bad Request", &body);
+            assert_eq!(refused, None, "{code}");
         }
         let request = Request {
             action: "writing",

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 
 use super::S3Store;
+use super::access::Encryption;
 use crate::store::{Key, Objects, PartFiles, Put, StoreError, Upload};
 
 /// How names of the trial begin. Names with a dot are hidden for `lineage verify`, and for Hive and Spark.
@@ -54,6 +55,11 @@ enum Unfit {
          told from a foreign one"
     )]
     NoMetadata,
+    #[error(
+        "S3_SSE={asked} is set, and the store says of what was written that it is {found}: use a server that \
+         encrypts so, or leave S3_SSE out"
+    )]
+    NotEncrypted { asked: &'static str, found: String },
 }
 
 /// A name that nobody else has.
@@ -101,11 +107,29 @@ impl S3Store {
             Purpose::Logs => self.try_puts(key).await?,
             Purpose::Files => self.try_uploads(key, is_there).await?,
         }
+        // What was left behind may be of a start with another setting.
+        if !is_there {
+            self.try_encryption(key).await?;
+        }
         let listed = self.list("", key.name()).await?;
         match listed.iter().any(|name| name == key.name()) {
             true => Ok(()),
             false => Err(self.unfit(super::LISTING, key, Unfit::StaleLists)),
         }
+    }
+
+    /// A server that does not know the header may take what is written without a word.
+    async fn try_encryption(&self, key: &Key) -> Result<(), StoreError> {
+        if self.encryption == Encryption::AsTheBucketSays {
+            return Ok(());
+        }
+        let asked = self.encryption.name();
+        let found = match self.encryption_of(key).await? {
+            Some(found) if found == asked => return Ok(()),
+            Some(found) => format!("encrypted by {found}"),
+            None => "not encrypted".to_owned(),
+        };
+        Err(self.unfit(super::READING, key, Unfit::NotEncrypted { asked, found }))
     }
 
     /// Clears away what earlier starts have left; one of it, if it may not be removed. Lists at least once.

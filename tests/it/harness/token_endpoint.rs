@@ -7,6 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::block_on;
 
 pub struct TokenEndpoint {
     pub url: String,
@@ -70,6 +76,35 @@ impl TokenEndpoint {
             issued,
             hanging,
         }
+    }
+
+    /// Where the same is asked for by TLS, with the certificate and the key in this file.
+    pub fn by_tls(&self, pem: &str) -> String {
+        let certificate = CertificateDer::from_pem_file(pem).unwrap();
+        let key = PrivateKeyDer::from_pem_file(pem).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let upstream = url::Url::parse(&self.url).unwrap();
+        let upstream = upstream.socket_addrs(|| None).unwrap()[0];
+        block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("https://{}/token", listener.local_addr().unwrap());
+            tokio::spawn(async move {
+                while let Ok((client, _)) = listener.accept().await {
+                    let acceptor = acceptor.clone();
+                    // Whoever breaks off has a reason.
+                    tokio::spawn(async move {
+                        let mut client = acceptor.accept(client).await?;
+                        let mut upstream = tokio::net::TcpStream::connect(upstream).await?;
+                        tokio::io::copy_bidirectional(&mut client, &mut upstream).await
+                    });
+                }
+            });
+            url
+        })
     }
 
     /// It answers nobody any more, and ends no connection.

@@ -6,6 +6,19 @@ use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::s3::{mc_with, s3_bucket};
 use crate::harness::tls::bring_here;
 use crate::harness::{Archive, Lineage, Storage, Topic, looking_with, server};
+use crate::refusals::refused;
+
+/// It takes the header without a word, and encrypts nothing.
+#[test]
+fn a_server_that_does_not_encrypt_is_refused_where_that_is_asked_for() {
+    let url = server("LINEAGE_TEST_VERSITYGW");
+    let bucket = format!("other/{}", s3_bucket());
+    mc_with(&url, &["mb", "--ignore-existing", &bucket]);
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::absent());
+    let settings = [("AWS_ENDPOINT_URL", url.as_str()), ("S3_SSE", "AES256")];
+    let said = ["OUTPUT_PATH", "S3_SSE=AES256", "not encrypted"];
+    refused(&archive, &topic, &[], &settings, 2, &said);
+}
 
 #[test]
 fn versitygw_holds_an_archive_exactly_once_through_kills_and_restarts() {

@@ -144,6 +144,26 @@ fn client_credentials_get_tokens_one_for_all_clients() {
 }
 
 #[test]
+fn an_endpoint_with_tls_is_trusted_by_the_authority_of_the_settings_in_both_protocols() {
+    let kafka = secured_kafka();
+    let endpoint = TokenEndpoint::start("me", "GEHEIM-client", "", || token(ARCHIVER, 60));
+    for listener in [Listener::SaslPlaintext, Listener::SaslTls] {
+        let settings = kafka
+            .settings(listener)
+            .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+            .with(
+                "KAFKA_OAUTH_TOKEN_URL",
+                &endpoint.by_tls(&kafka.file("broker.pem")),
+            )
+            .with("KAFKA_OAUTH_CLIENT_ID", "me")
+            .with("KAFKA_OAUTH_CLIENT_SECRET", "GEHEIM-client")
+            .with("KAFKA_SSL_CA_FILE", &kafka.file("ca.crt"));
+        archives_exactly(&settings);
+    }
+    assert_eq!(endpoint.issued(), 2);
+}
+
+#[test]
 fn an_endpoint_that_hangs_stops_nothing_while_the_last_token_is_good() {
     let endpoint = TokenEndpoint::start("me", "GEHEIM-client", "", || token(ARCHIVER, 30));
     let settings = secured_kafka()

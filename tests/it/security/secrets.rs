@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::harness::giver::{Giver, Temporary};
+use crate::harness::records::encode;
 use crate::harness::registry::Registry;
 use crate::harness::secured_kafka::{
     ARCHIVER, KEY_PASSWORD, Listener, PASSWORD, Settings, secured_kafka, token,
@@ -43,7 +44,7 @@ const PATHS: [&str; 11] = [
     "/",
 ];
 
-/// With a secret wherever one can be; those that S3 does not ask for by themselves.
+/// With a secret wherever one can be; those that S3 and a registry do not ask for by themselves.
 fn with_all_secrets(settings: Settings) -> Settings {
     let kafka = secured_kafka();
     settings
@@ -86,11 +87,15 @@ fn get(address: &str, path: &str) -> String {
 
 /// Runs and stops it, on S3, and looks at everything that it has said, written and answered.
 fn run_says_no_secret(settings: &Settings, further: &[&str]) {
+    run_of_says_no_secret(|topic| topic.produce(200), settings, further);
+}
+
+fn run_of_says_no_secret(produce: impl Fn(&Topic), settings: &Settings, further: &[&str]) {
     let s3 = Temporary::get();
     let further = &[further, &[&s3.secret, &s3.token]].concat();
     for format in ["text", "json"] {
         let (archive, topic) = (Archive::new(Storage::S3), secured_kafka().topic(2));
-        topic.produce(200);
+        produce(&topic);
         let settings = with_all_secrets(settings.clone())
             .with("AWS_ACCESS_KEY_ID", &s3.id)
             .with("AWS_SECRET_ACCESS_KEY", &s3.secret)
@@ -189,6 +194,15 @@ fn errors_of_refused_starts_hold_no_secret() {
     let of_url = |url: &str| oauth.clone().with("KAFKA_OAUTH_TOKEN_URL", url);
     let user_in_url = of_url("http://me:GEHEIM-url@127.0.0.1:9/token");
     let no_url = of_url("me:GEHEIM-url@nowhere");
+    let no_scheme = of_url("login.example.com/?key=GEHEIM");
+    // Librdkafka would repeat the whole token: the mark at the begin is no part of one.
+    let folder = Folder::new();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "\u{feff}GEHEIM-token").unwrap();
+    let no_token = kafka
+        .settings(Listener::SaslTls)
+        .with("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .with("KAFKA_OAUTH_TOKEN_FILE", file.to_str().unwrap());
     let no_user = password.clone().without("KAFKA_SASL_USERNAME");
     let wrong_key = password
         .clone()
@@ -200,6 +214,8 @@ fn errors_of_refused_starts_hold_no_secret() {
         (of_url(&endpoint.url), 4),
         (user_in_url, 2),
         (no_url, 2),
+        (no_scheme, 2),
+        (no_token, 4),
         (no_user, 2),
         (wrong_key, 2),
         (both, 2),
@@ -239,6 +255,41 @@ fn refused_without_secrets(
     let mut lineage = Lineage::start_with(archive, &Topic::absent(), &flags, settings);
     lineage.ends_with(code);
     assert_has_none("the log", &lineage.log(), further);
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_refused_and_not_shown() {
+    let archive = Archive::new(Storage::Local);
+    for (name, value) in [
+        ("REST_TOKEN", "GEHEIM with blanks"),
+        ("OUTPUT_PATH", "s3://key:GEHEIM@bucket/output"),
+        ("OUTPUT_PATH", "s3://key:GE/HEIM@bucket/output"),
+        ("CHECKPOINTS_PATH", "key:GEHEIM@bucket"),
+    ] {
+        refused_without_secrets(&archive, &[(name, value)], 2, &["HEIM"]);
+    }
+    for rest in ["http://me:GEHEIM@127.0.0.1:9", "me:GEHEIM@127.0.0.1:9"] {
+        let output = looking_with(&archive, &["status"], &[("REST_URL", rest)]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("--rest"), "{said}");
+        assert_has_none("status", &said, &[]);
+    }
+}
+
+#[test]
+fn a_wrong_password_of_kafka_is_in_no_report_of_verify() {
+    let (archive, topic) = (Archive::new(Storage::Local), secured_kafka().topic(1));
+    topic.produce(10);
+    let right = secured_kafka().settings_of(Listener::SaslTls, "PLAIN", ARCHIVER);
+    Lineage::start_with(&archive, &topic, &["--bounded"], &right.pairs()).ends_with(0);
+    // Kafka is asked for what is missing.
+    archive.delete(Root::Output, &archive.keys(Root::Output)[0]);
+    let wrong = right.with("KAFKA_SASL_PASSWORD", "GEHEIM-wrong");
+    let flags = ["verify", "--check-kafka"];
+    let output = looking_with(&archive, &flags, &wrong.pairs());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_has_none("verify", &format!("{output:?}"), &[]);
 }
 
 #[test]
@@ -340,6 +391,31 @@ fn what_a_store_repeats_of_a_request_is_in_no_error() {
             assert_has_none(command[0], &said, &["<"]);
         }
     }
+}
+
+#[test]
+fn logins_of_a_registry_are_in_nothing_that_a_run_says_writes_or_answers() {
+    let schema = include_str!("../../../avro/input_event.avsc");
+    let schema = serde_json::from_str(schema).unwrap();
+    let registry = Registry::get();
+    let subject = uuid::Uuid::new_v4().to_string();
+    let id = registry.register(&subject, &schema);
+    let in_base64 = STANDARD.encode("me:GEHEIM-password");
+    let door = registry.door_with_login(&format!("Basic {in_base64}"));
+    let settings = secured_kafka()
+        .settings_of(Listener::SaslTls, "PLAIN", ARCHIVER)
+        .with("AVRO_FORMAT", "confluent")
+        .with("SCHEMA_REGISTRY_URL", &door.url())
+        .with("SCHEMA_REGISTRY_SUBJECT", &subject)
+        .with("SCHEMA_REGISTRY_USERNAME", "me")
+        .with("SCHEMA_REGISTRY_PASSWORD", "GEHEIM-password");
+    let framed = |topic: &Topic| {
+        topic.produce_as(200, |_, record| {
+            let datum = encode(record.partition, record.number);
+            [&[0][..], &id.to_be_bytes(), &datum].concat()
+        });
+    };
+    run_of_says_no_secret(framed, &settings, &[&in_base64]);
 }
 
 #[test]
