@@ -135,24 +135,30 @@ async fn range(
 
 /// What is looked for, in the forms that a column may have it.
 struct Sought {
-    text: String,
+    /// As it was given, and as uuids are usually written.
+    texts: Vec<Vec<u8>>,
     /// Of a field with the logical type uuid; none if it is no uuid.
-    bytes: Option<Uuid>,
+    bytes: Vec<Vec<u8>>,
 }
 
 impl Sought {
     fn new(text: &str) -> Self {
+        let uuid = Uuid::parse_str(text).ok();
+        let mut texts = vec![text.as_bytes().to_vec()];
+        let usual = uuid.map(|uuid| uuid.hyphenated().to_string().into_bytes());
+        texts.extend(usual.filter(|usual| *usual != texts[0]));
+        let bytes = uuid.map(|uuid| uuid.as_bytes().to_vec());
         Self {
-            text: text.to_owned(),
-            bytes: Uuid::parse_str(text).ok(),
+            texts,
+            bytes: bytes.into_iter().collect(),
         }
     }
 
-    /// As a column of this type has it; `None` if it cannot.
-    fn in_column(&self, of: &DataType) -> Option<&[u8]> {
+    /// As a column of this type may have it; nothing if it cannot.
+    fn in_column(&self, of: &DataType) -> &[Vec<u8>] {
         match of {
-            DataType::Utf8 => Some(self.text.as_bytes()),
-            _ => self.bytes.as_ref().map(|uuid| &uuid.as_bytes()[..]),
+            DataType::Utf8 => &self.texts,
+            _ => &self.bytes,
         }
     }
 }
@@ -186,27 +192,27 @@ async fn in_file(
             return Ok(Some(found));
         }
     };
-    let Some(sought) = sought.in_column(column) else {
-        return Ok(Some(found));
-    };
+    let sought = sought.in_column(column);
     let mut before = 0;
     for group in 0..metadata.num_row_groups() {
         let rows = u64::try_from(metadata.row_group(group).num_rows()).unwrap_or(0);
         before += rows;
-        if !may_hold(&part, group, sought) {
+        let mut sought = sought.to_vec();
+        sought.retain(|value| may_hold(&part, group, value));
+        if sought.is_empty() {
             continue;
         }
         let filter = columns::bloom_filter(tree, &part.entry, metadata, group, COLUMN).await;
-        if filter
-            .map_err(failed)?
-            .is_some_and(|filter| !filter.check(sought))
-        {
+        if let Some(filter) = filter.map_err(failed)? {
+            sought.retain(|value| filter.check(&value[..]));
+        }
+        if sought.is_empty() {
             continue;
         }
         found.row_groups_read += 1;
         let chunks = columns::fetch(tree, &part.entry, metadata, group, &[COLUMN]).await;
         let chunks = chunks.map_err(failed)?;
-        let (arrow_of_group, sought) = (arrow.clone(), sought.to_vec());
+        let arrow_of_group = arrow.clone();
         let places = tokio::task::spawn_blocking(move || {
             let batches = chunks.decode(arrow_of_group, group, &[COLUMN])?;
             places(batches, &sought)
@@ -253,7 +259,7 @@ fn may_hold(part: &PartFile, group: usize, sought: &[u8]) -> bool {
 
 type Batches = parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-fn places(batches: Batches, sought: &[u8]) -> Result<Vec<u64>, ParquetError> {
+fn places(batches: Batches, sought: &[Vec<u8>]) -> Result<Vec<u64>, ParquetError> {
     let mut places = Vec::new();
     let mut before = 0;
     for batch in batches {
@@ -266,8 +272,9 @@ fn places(batches: Batches, sought: &[u8]) -> Result<Vec<u64>, ParquetError> {
             }
             _ => Box::new(column.as_fixed_size_binary().iter()),
         };
+        let is_sought = |value: &[u8]| sought.iter().any(|one| one == value);
         let rows = (before..).zip(rows);
-        places.extend(rows.filter_map(|(row, value)| (value == Some(sought)).then_some(row)));
+        places.extend(rows.filter_map(|(row, value)| value.is_some_and(is_sought).then_some(row)));
         before += batch.num_rows() as u64;
     }
     Ok(places)

@@ -1,5 +1,6 @@
 //! The lineage job: Kafka → decode → enrich → Parquet, with the commit log.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -218,13 +219,14 @@ impl Run<'_> {
             let _ = first.commit(&next_offsets).await;
         });
         if !self.settings.bounded {
+            let splits: BTreeSet<_> = self.started.splits.keys().cloned().collect();
+            // Of one that was given up, another may come.
+            let mut topic_ids = self.started.owner.topic_ids.clone();
+            topic_ids.retain(|topic, _| splits.iter().any(|split| split.topic == *topic));
             self.tasks.spawn(discover(
                 self.cluster.clone(),
                 self.settings.topics.clone(),
-                Known {
-                    splits: self.started.splits.keys().cloned().collect(),
-                    topic_ids: self.started.owner.topic_ids.clone(),
-                },
+                Known { splits, topic_ids },
                 self.settings.discovery_interval,
                 patience.clone(),
                 self.events.clone(),

@@ -26,6 +26,10 @@ const PAGE_ROWS: usize = 8_192;
 /// bits a row.
 const FALSE_POSITIVES: f64 = 0.01;
 
+/// Bytes that a row takes at least, for the size of a filter, which is in memory from the beginning: where
+/// only its bytes end a row group, there is no other bound to its rows.
+const LEAST_ROW: usize = 16;
+
 /// Rows looked at to tell whether text repeats.
 const SAMPLE: usize = 1_024;
 
@@ -148,11 +152,13 @@ fn properties(
     for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
         let path = ColumnPath::from(field.name().as_str());
         if options.bloom_columns.contains(field.name()) {
-            // As many different values as there are rows; fewer make it smaller when it is written.
+            // As many different values as there are rows; fewer make it smaller when it is written, and more
+            // would make it say 'perhaps' more often.
+            let rows = (options.row_group_bytes / LEAST_ROW).min(options.row_group_rows);
             properties = properties
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_fpp(path.clone(), FALSE_POSITIVES)
-                .set_column_bloom_filter_max_ndv(path.clone(), options.row_group_rows as u64);
+                .set_column_bloom_filter_max_ndv(path.clone(), rows.max(1) as u64);
         }
         match field.data_type() {
             // Numbers that rise: their differences are small. A dictionary of values that never
@@ -200,4 +206,27 @@ fn repeats(column: &dyn Array) -> bool {
     };
     // Too few rows to tell: a dictionary costs little then.
     column.len() < 16 || distinct * 2 < column.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn a_bloom_filter_takes_no_more_than_the_rows_that_a_row_group_has_room_for() {
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let rows = RecordBatch::try_from_iter([("uuid", column)]).unwrap();
+        let options = ParquetOptions {
+            row_group_rows: 50_000_000,
+            bloom_columns: vec!["uuid".to_owned()],
+            ..ParquetOptions::default()
+        };
+        let mut file = ParquetFile::create(&rows, &options).unwrap();
+        file.write(&rows).unwrap();
+        assert!(file.memory() < 2 << 20, "{}", file.memory());
+    }
 }

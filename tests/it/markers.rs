@@ -4,9 +4,10 @@ use std::fs;
 use std::sync::Arc;
 
 use lineage::runtime::failure;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::records::avro_long;
+use crate::harness::registry::Registry;
 use crate::harness::{Archive, Folder, LONG, Lineage, Root, Storage, Topic, wait_for};
 use crate::verify::verify;
 
@@ -126,6 +127,52 @@ fn a_partition_without_records_holds_up_no_marker_once_it_is_idle() {
     wait_for("marker, while the other partition goes on", LONG, || {
         // As long as it takes: were it silent too, nobody could tell that time goes on.
         times.send(0, 8, 30);
+        (markers(&archive) == ["2026-11-20/hour=07"]).then_some(())
+    });
+    lineage.stop();
+}
+
+#[test]
+fn records_that_wait_for_their_schema_hold_up_the_marker_of_their_hour() {
+    let registry = Registry::get();
+    let door = registry.door();
+    let (archive, times) = (Archive::new(Storage::Local), Times::new(2));
+    let of = |doc: &str| {
+        let schema = json!({"type": "record", "name": "T", "doc": doc,
+            "fields": [{"name": "at", "type": "long"}]});
+        registry.register(&times.topic.name, &schema)
+    };
+    let send = |id: u32, partition: i32, hour: i64, minute: i64| {
+        let mut value = [&[0][..], &id.to_be_bytes()].concat();
+        avro_long(DAY + hour * HOUR + minute * MINUTE, &mut value);
+        times.topic.produce_raw(partition, [Some(value.as_slice())]);
+    };
+    let known = of("known");
+    let url = door.url();
+    let flags = [
+        "--avro-format=confluent",
+        "--schema-registry-url",
+        &url,
+        "--idle-partition-timeout=500ms",
+    ];
+    let mut lineage = times.start(&archive, &flags);
+    send(known, 0, 7, 10);
+    send(known, 1, 7, 20);
+    archive.wait_until_archived(2);
+    door.shut();
+    send(of("not seen yet"), 0, 7, 30);
+    lineage.wait_until_it_says("degraded");
+    for minute in 0..10 {
+        // With each at least one checkpoint, so that the first partition would be idle by then.
+        send(known, 1, 9, minute);
+        archive.wait_until_archived(3 + minute);
+    }
+    assert_eq!(markers(&archive), [""; 0]);
+
+    door.open();
+    archive.wait_until_archived(2 + 1 + 10);
+    wait_for("marker", LONG, || {
+        send(known, 1, 9, 30);
         (markers(&archive) == ["2026-11-20/hour=07"]).then_some(())
     });
     lineage.stop();

@@ -169,6 +169,15 @@ fn a_topic_that_is_gone_is_refused_until_one_goes_on_without_it() {
     a.produce(10);
     archived(&archive, &pattern, &["--allow-lost-offsets"]);
     assert_exact_of(&archive, &[&a, &b], Past::Calm);
+
+    // Another one of its name is a new topic.
+    let flags = ["--partition-discovery-interval", "200ms"];
+    let mut lineage = Lineage::start_with(&archive, &a, &flags, &settings);
+    lineage.wait_until_it_says("checkpoint complete");
+    let another = family.create("b", 1);
+    another.produce(30);
+    archive.wait_until_archived(110 + 30);
+    lineage.stop();
 }
 
 #[test]

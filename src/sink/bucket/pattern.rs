@@ -1,5 +1,6 @@
 //! How folders are named by a time.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,12 +37,21 @@ impl Pattern {
         own == next_year
             || repeats(at(2026, 11, 21), at(2026, 10, 22))
             || repeats(at(2026, 10, 28), at(2026, 10, 22))
-            || (own == at(2026, 10, 22) && self.is_finer_than_a_day())
+            || self.repeats_within_two_days()
     }
 
-    fn is_finer_than_a_day(&self) -> bool {
-        let at = |hour: i64| self.folder(EpochMillis(hour * 3_600_000), Tz::UTC);
-        at(1) != at(13)
+    /// Such as by hours of twelve, by minutes alone, and by hours of every day.
+    fn repeats_within_two_days(&self) -> bool {
+        let minutes = (0..2 * 24 * 60).map(|n| self.folder(EpochMillis(n * 60_000), Tz::UTC));
+        let mut seen = HashSet::new();
+        let mut last = String::new();
+        for folder in minutes {
+            if folder != last && !seen.insert(folder.clone()) {
+                return true;
+            }
+            last = folder;
+        }
+        false
     }
 
     /// The folder of a time.
@@ -128,7 +138,8 @@ mod tests {
     #[test]
     fn it_is_known_which_patterns_give_a_folder_to_several_times() {
         for pattern in [
-            "h=%H", "d=%d", "m=%m", "all", "%m/%d", "%Y/%H", "%a", "%Y/%a", "%Y/%d",
+            "h=%H", "d=%d", "m=%m", "all", "%m/%d", "%Y/%H", "%a", "%Y/%a", "%Y/%d", "%F/%I",
+            "%F/%M",
         ] {
             assert!(pattern.parse::<Pattern>().unwrap().repeats(), "{pattern}");
         }
@@ -139,6 +150,8 @@ mod tests {
             "dt=%F",
             "%Y%j/%H%M",
             "%G-W%V",
+            "%F/%p",
+            "%F/%I%p/%M",
         ] {
             assert!(!pattern.parse::<Pattern>().unwrap().repeats(), "{pattern}");
         }

@@ -104,6 +104,12 @@ fn a_uuid_is_found_in_the_range_that_was_given_and_nowhere_else() {
         let url = format!("{}/{}", archive.url(Root::Output), row[2].as_str().unwrap());
         assert_eq!(records[0]["s3_key"], json!(url));
     }
+    let range = ["--from", "1", "--to", &newest];
+    let written = record.uuid();
+    for uuid in [uuid.to_uppercase(), written.simple().to_string()] {
+        let (code, found) = find(&archive, &[&["--uuid", &uuid][..], &range].concat());
+        assert_eq!(code, 0, "{uuid}: {found}");
+    }
     let behind = (checkpoint.parse::<u64>().unwrap() + 1).to_string();
     let (code, found) = with(&behind, &newest);
     assert_eq!((code, &found["records"]), (1, &json!([])), "{found}");
