@@ -20,6 +20,7 @@ mod disk;
 mod environment;
 mod event_time;
 mod exactly_once;
+mod examples;
 #[path = "../shared/exposition.rs"]
 mod exposition;
 mod failure_points;

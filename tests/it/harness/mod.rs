@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 pub use archive::{Archive, Root, Storage};
 pub use in_process::InProcess;
 pub use kafka::Topic;
-pub use process::{Lineage, looking, looking_unread, looking_with};
+pub use process::{Lineage, in_shell, looking, looking_unread, looking_with};
 
 /// No wait in these tests is longer; a machine would have to be very slow.
 pub const LONG: Duration = Duration::from_secs(120);

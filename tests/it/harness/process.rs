@@ -1,6 +1,7 @@
 //! The program under test: started with settings, watched through its log, killed when dropped.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use super::{Archive, Folder, LONG, Topic, kafka, wait_for};
 
 /// The program, with the settings that place a job and name the broker.
 fn program(archive: &Archive) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lineage"));
+    placed(Command::new(env!("CARGO_BIN_EXE_lineage")), archive)
+}
+
+fn placed(mut command: Command, archive: &Archive) -> Command {
     command
         // Settings of whoever runs the tests must not be those of the program.
         .env_clear()
@@ -20,6 +24,26 @@ fn program(archive: &Archive) -> Command {
         .envs(archive.settings())
         .stdin(Stdio::null());
     command
+}
+
+/// Runs a line for a shell, which finds the program as `lineage`, to its end: runs are bounded, and have one
+/// checkpoint.
+pub fn in_shell(archive: &Archive, line: &str, settings: &[(&str, &str)]) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_lineage"));
+    let mut path = program.parent().unwrap().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    // A run that waits for what never comes has an end so.
+    let mut shell = Command::new("timeout");
+    shell.arg(super::LONG.as_secs().to_string());
+    let mut shell = placed(shell, archive);
+    shell
+        .env("PATH", path)
+        .env("BOUNDED", "true")
+        .env("CHECKPOINT_INTERVAL", "1h")
+        .envs(settings.iter().copied())
+        .args(["sh", "-ec", line]);
+    shell.output().unwrap()
 }
 
 /// Runs a command that looks at an archive, to its end.
