@@ -84,6 +84,10 @@ fn samples() -> Vec<Sample> {
             r#"{"type":"fixed","name":"D","size":16,"logicalType":"decimal","precision":38,"scale":10}"#,
             |d| d.extend(bytes_of(16)),
         ),
+        sample(
+            r#"{"type":"bytes","logicalType":"decimal","precision":40,"scale":2}"#,
+            |d| avro_bytes(&bytes_of(16), d),
+        ),
         sample(r#"{"type":"string","logicalType":"uuid"}"#, |d| {
             avro_bytes(TEXT_UUID.as_bytes(), d);
         }),

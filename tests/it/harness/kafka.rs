@@ -20,6 +20,8 @@ use super::records::{Delivered, encode};
 use super::sender::Sender;
 use super::{LONG, block_on, server};
 
+/// For one answer of Kafka, where it may be asked again.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Partition P is produced with codec P modulo their number.
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
@@ -365,10 +367,17 @@ impl Topic {
 
     /// Earliest and end offset of each partition, as Kafka says it.
     pub fn watermarks(&self) -> Vec<(i64, i64)> {
-        let consumer = self.consumer();
         let partitions = 0..i32::try_from(self.partitions()).unwrap();
         partitions
-            .map(|p| consumer.fetch_watermarks(&self.name, p, LONG).unwrap())
+            .map(|partition| {
+                // After an outage Kafka may name no broker for a moment, and a client that was told so asks
+                // nobody any more: so it is another one each time.
+                super::wait_for("earliest and end offset", LONG, || {
+                    let consumer = self.consumer();
+                    let answer = consumer.fetch_watermarks(&self.name, partition, ANSWER);
+                    answer.ok()
+                })
+            })
             .collect()
     }
 
