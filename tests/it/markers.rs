@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lineage::runtime::failure;
 use serde_json::{Value, json};
 
-use crate::harness::records::avro_long;
+use crate::harness::records::{avro_long, framed};
 use crate::harness::registry::Registry;
 use crate::harness::{Archive, Folder, LONG, Lineage, Root, Storage, Topic, wait_for};
 use crate::verify::verify;
@@ -143,8 +143,9 @@ fn records_that_wait_for_their_schema_hold_up_the_marker_of_their_hour() {
         registry.register(&times.topic.name, &schema)
     };
     let send = |id: u32, partition: i32, hour: i64, minute: i64| {
-        let mut value = [&[0][..], &id.to_be_bytes()].concat();
-        avro_long(DAY + hour * HOUR + minute * MINUTE, &mut value);
+        let mut datum = Vec::new();
+        avro_long(DAY + hour * HOUR + minute * MINUTE, &mut datum);
+        let value = framed(id, &datum);
         times.topic.produce_raw(partition, [Some(value.as_slice())]);
     };
     let known = of("known");

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::harness::read_back::{Past, assert_consistent, assert_exact, python, report};
-use crate::harness::records::{Delivered, avro_bytes, avro_long, encode};
+use crate::harness::records::{Delivered, avro_bytes, avro_long, encode, framed};
 use crate::harness::registry::Registry;
 use crate::harness::{Archive, Folder, LONG, Lineage, Root, Storage, Topic, looking, wait_for};
 
@@ -35,10 +35,6 @@ fn third() -> Value {
         {"name": "uuid", "type": ["null", "string"]},
         {"name": "timestamp", "type": "long"},
     ]))
-}
-
-fn framed(id: u32, datum: &[u8]) -> Vec<u8> {
-    [&[0][..], &id.to_be_bytes(), datum].concat()
 }
 
 /// The record as the n-th of the three schemas writes it.

@@ -52,7 +52,6 @@ pub enum SecurityError {
     UserInUrl,
 }
 
-const CA_FILE: &str = "KAFKA_SSL_CA_FILE";
 const SASL_CURE: &str = "set it to SASL_SSL or SASL_PLAINTEXT, or leave the setting out";
 const SSL_CURE: &str = "set it to SSL or SASL_SSL, or leave the setting out";
 
@@ -73,18 +72,11 @@ pub fn security(args: KafkaSecurityArgs) -> Result<Security, SettingsError> {
         unused(&oauth_settings(&args), SASL_CURE)?;
     }
     if !protocol.is_encrypted() {
-        // It vouches for the endpoint of tokens, too.
-        let of_endpoint = args.kafka_oauth_token_url.is_some();
-        let settings = ssl_settings(&args);
-        let settings = settings.map(|(name, set)| match name {
-            CA_FILE => (name, set && !of_endpoint),
-            _ => (name, set),
-        });
-        unused(&settings, SSL_CURE)?;
+        unused(&ssl_settings(&args), SSL_CURE)?;
     }
     let ca_file = args.kafka_ssl_ca_file.clone();
     if let Some(path) = &ca_file {
-        pem(CA_FILE, path)?;
+        pem("KAFKA_SSL_CA_FILE", path)?;
     }
     Ok(Security {
         protocol,
@@ -261,9 +253,15 @@ fn oauth_settings(args: &KafkaSecurityArgs) -> [(&'static str, bool); 6] {
     ]
 }
 
+/// What only a port of the broker with TLS needs.
 fn ssl_settings(args: &KafkaSecurityArgs) -> [(&'static str, bool); 5] {
+    // It vouches for the endpoint of tokens, too.
+    let of_endpoint = args.kafka_oauth_token_url.is_some();
     [
-        (CA_FILE, args.kafka_ssl_ca_file.is_some()),
+        (
+            "KAFKA_SSL_CA_FILE",
+            args.kafka_ssl_ca_file.is_some() && !of_endpoint,
+        ),
         (
             "KAFKA_SSL_CERTIFICATE_FILE",
             args.kafka_ssl_certificate_file.is_some(),

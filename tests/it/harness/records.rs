@@ -48,6 +48,11 @@ pub fn avro_bytes(bytes: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(bytes);
 }
 
+/// A datum in Confluent's wire format.
+pub fn framed(schema: u32, datum: &[u8]) -> Vec<u8> {
+    [&[0][..], &schema.to_be_bytes(), datum].concat()
+}
+
 /// One record of the default schema as an Avro datum.
 pub fn encode(partition: i32, number: u64) -> Vec<u8> {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];

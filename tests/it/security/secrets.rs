@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::harness::giver::{Giver, Temporary};
-use crate::harness::records::encode;
+use crate::harness::records::{encode, framed};
 use crate::harness::registry::Registry;
 use crate::harness::secured_kafka::{
     ARCHIVER, KEY_PASSWORD, Listener, PASSWORD, Settings, secured_kafka, token,
@@ -409,13 +409,12 @@ fn logins_of_a_registry_are_in_nothing_that_a_run_says_writes_or_answers() {
         .with("SCHEMA_REGISTRY_SUBJECT", &subject)
         .with("SCHEMA_REGISTRY_USERNAME", "me")
         .with("SCHEMA_REGISTRY_PASSWORD", "GEHEIM-password");
-    let framed = |topic: &Topic| {
+    let produce = |topic: &Topic| {
         topic.produce_as(200, |_, record| {
-            let datum = encode(record.partition, record.number);
-            [&[0][..], &id.to_be_bytes(), &datum].concat()
+            framed(id, &encode(record.partition, record.number))
         });
     };
-    run_of_says_no_secret(framed, &settings, &[&in_base64]);
+    run_of_says_no_secret(produce, &settings, &[&in_base64]);
 }
 
 #[test]
