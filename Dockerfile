@@ -7,6 +7,7 @@ WORKDIR /build
 # The dependencies, in a layer of their own that changes with the manifests only: built with sources that are
 # empty. They take most of the time, and a change of our own code does not build them again.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY data-generator/Cargo.toml data-generator/
 RUN mkdir -p src data-generator/src \
     && touch src/lib.rs data-generator/src/lib.rs \

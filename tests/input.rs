@@ -44,7 +44,6 @@ impl RawBatch for Values {
             timestamp: None,
             key: None,
             value: Some(&self.0[index]),
-            headers: &[],
         }
     }
 }

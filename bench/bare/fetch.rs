@@ -25,7 +25,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 // The service's, so that the ratio of the two says nothing of allocators.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const WAIT: Duration = Duration::from_millis(100);
 const MESSAGES: usize = 1_024;

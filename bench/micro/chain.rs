@@ -63,7 +63,6 @@ impl RawBatch for Events {
             timestamp: None,
             key: None,
             value: Some(&self.0[index]),
-            headers: &[],
         }
     }
 }

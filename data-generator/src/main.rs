@@ -18,10 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::Args;
 use crate::display::{Display, rate};
 
-/// For librdkafka, too (feature `override`): it allocates a record on one thread and frees it on
+/// For librdkafka, too: it allocates a record on one thread and frees it on
 /// another, which takes a third of the whole time with glibc's malloc.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let settings = Settings::from(Args::parse());

@@ -78,7 +78,6 @@ impl RawBatch for SimBatch {
             timestamp: None,
             key: None,
             value: None,
-            headers: &[],
         }
     }
 }

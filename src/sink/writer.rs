@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array};
-use arrow_schema::ArrowError;
 use arrow_select::take::take_record_batch;
 use parquet::errors::ParquetError;
 use tokio::sync::{mpsc, oneshot};
@@ -140,16 +139,22 @@ impl ParquetSinkWriter {
             Some(file) => file,
             None => self.open_file(&bucket, time, &rows.batch)?,
         };
-        for &place in &places {
-            file.offsets.add(rows.origins[place as usize]);
-        }
-        let count = places.len();
-        let batch = pick(&rows.batch, places)
-            .map_err(|e| encode_error(&file.key, ParquetError::ArrowError(e.to_string())))?;
+        let batch = match places {
+            None => {
+                rows.origins.iter().for_each(|&o| file.offsets.add(o));
+                rows.batch.clone()
+            }
+            Some(places) => {
+                let origins = places.iter().map(|&place| rows.origins[place as usize]);
+                origins.for_each(|o| file.offsets.add(o));
+                take_record_batch(&rows.batch, &UInt32Array::from(places))
+                    .map_err(|e| encode_error(&file.key, ParquetError::ArrowError(e.to_string())))?
+            }
+        };
         file.parquet
             .write(&batch)
             .map_err(|source| encode_error(&file.key, source))?;
-        file.rows += count as u64;
+        file.rows += batch.num_rows() as u64;
         while let Some(piece) = file.parquet.next_piece() {
             let share = self.budget.take(piece.len());
             send(&file.pieces, Piece::Bytes(piece, share))?;
@@ -241,14 +246,6 @@ impl SinkWriter for ParquetSinkWriter {
     fn open_files(&self) -> usize {
         self.open.len()
     }
-}
-
-/// The rows at these places.
-fn pick(batch: &RecordBatch, places: Vec<u32>) -> Result<RecordBatch, ArrowError> {
-    if places.len() == batch.num_rows() {
-        return Ok(batch.clone());
-    }
-    take_record_batch(batch, &UInt32Array::from(places))
 }
 
 fn send(pieces: &mpsc::UnboundedSender<Piece>, piece: Piece) -> Result<(), SinkError> {

@@ -34,8 +34,6 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// None unless the source was told to keep them.
-    pub headers: &'a [Header],
 }
 
 /// What a producer has said of a record; names may repeat.
@@ -52,6 +50,12 @@ pub trait RawBatch {
 
     /// The record at `index < len()`.
     fn record(&self, index: usize) -> Record<'_>;
+
+    /// Headers of the record at `index < len()`; none unless the source was told to keep them. They are no part
+    /// of the record, because to look for them costs as much as the rest of it.
+    fn headers(&self, _index: usize) -> &[Header] {
+        &[]
+    }
 
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -180,7 +184,6 @@ pub mod tests {
                 timestamp: Some(1_700_000_000_000),
                 key: None,
                 value: self.0[index].as_deref(),
-                headers: &[],
             }
         }
     }

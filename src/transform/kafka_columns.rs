@@ -62,9 +62,9 @@ impl KafkaColumn {
                 let entries = StructBuilder::new(header_fields(), names_and_values);
                 let element = Field::new("element", DataType::Struct(header_fields()), false);
                 let mut lists = ListBuilder::new(entries).with_field(element);
-                for record in records {
+                for &place in places {
                     let entries = lists.values();
-                    for header in record.headers {
+                    for header in batch.headers(place) {
                         if let Some(names) = entries.field_builder::<StringBuilder>(0) {
                             names.append_value(&header.name);
                         }

@@ -17,8 +17,8 @@ pub struct Group {
     pub bucket: Bucket,
     /// Of its first row.
     pub time: EpochMillis,
-    /// Ascending, and not empty.
-    pub rows: Vec<u32>,
+    /// Ascending, and not empty; `None` for all of the batch.
+    pub rows: Option<Vec<u32>>,
 }
 
 /// Finds the buckets of rows, and remembers folders.
@@ -46,7 +46,19 @@ impl Router {
         times: Option<&[EpochMillis]>,
         now: EpochMillis,
     ) -> Vec<Group> {
+        let Some(first) = origins.first() else {
+            return Vec::new();
+        };
+        if times.is_none() && !self.bucketing.by_topic {
+            let topic = &splits[first.split.0 as usize].topic;
+            return vec![Group {
+                bucket: self.bucket(topic, now),
+                time: now,
+                rows: None,
+            }];
+        }
         let mut groups: Vec<Group> = Vec::new();
+        let mut rows: Vec<Vec<u32>> = Vec::new();
         let mut places: HashMap<Bucket, usize> = HashMap::new();
         // Of the row before: most rows are of the same split and minute.
         let mut last: Option<((SplitIndex, i64), usize)> = None;
@@ -59,14 +71,23 @@ impl Router {
                     let topic = &splits[origin.split.0 as usize].topic;
                     let bucket = self.bucket(topic, time);
                     *places.entry(bucket.clone()).or_insert_with(|| {
-                        let rows = Vec::new();
-                        groups.push(Group { bucket, time, rows });
+                        groups.push(Group {
+                            bucket,
+                            time,
+                            rows: None,
+                        });
+                        rows.push(Vec::new());
                         groups.len() - 1
                     })
                 }
             };
             last = Some((key, place));
-            groups[place].rows.push(row);
+            rows[place].push(row);
+        }
+        if groups.len() > 1 {
+            for (group, rows) in groups.iter_mut().zip(rows) {
+                group.rows = Some(rows);
+            }
         }
         groups
     }
@@ -116,7 +137,7 @@ mod tests {
         );
         let found: Vec<_> = groups
             .iter()
-            .map(|g| (g.bucket.to_string(), g.rows.clone()))
+            .map(|g| (g.bucket.to_string(), g.rows.clone().unwrap()))
             .collect();
         assert_eq!(
             found,
@@ -152,7 +173,7 @@ mod tests {
                 "b/year=2026/month=11/day=21/hour=07"
             ]
         );
-        assert_eq!(groups[0].rows, [0, 2]);
+        assert_eq!(groups[0].rows, Some(vec![0, 2]));
     }
 
     proptest::proptest! {
@@ -168,8 +189,9 @@ mod tests {
             let groups = router.groups(&origins, &splits, Some(&times), EpochMillis(0));
             let mut seen = 0;
             for group in groups {
-                proptest::prop_assert!(group.rows.is_sorted());
-                for row in group.rows {
+                let rows = group.rows.unwrap_or_else(|| (0..).take(times.len()).collect());
+                proptest::prop_assert!(rows.is_sorted());
+                for row in rows {
                     seen += 1;
                     proptest::prop_assert_eq!(&bucketing.bucket(times[row as usize], "t"), &group.bucket);
                 }

@@ -34,10 +34,9 @@ impl KafkaBatch {
         }
     }
 
-    pub fn push(&mut self, record: Record<'_>) {
-        if !record.headers.is_empty() {
-            self.headers
-                .insert(self.entries.len(), record.headers.into());
+    pub fn push(&mut self, record: Record<'_>, headers: Vec<Header>) {
+        if !headers.is_empty() {
+            self.headers.insert(self.entries.len(), headers.into());
         }
         let begin = self.bytes.len();
         let mut copy = |bytes: &[u8]| {
@@ -79,8 +78,11 @@ impl RawBatch for KafkaBatch {
             value: entry
                 .value
                 .map(|length| &self.bytes[middle..middle + length as usize]),
-            headers: self.headers.get(&index).map_or(&[], |headers| headers),
         }
+    }
+
+    fn headers(&self, index: usize) -> &[Header] {
+        self.headers.get(&index).map_or(&[], |headers| headers)
     }
 }
 
@@ -109,7 +111,7 @@ mod tests {
                 let origin = Origin { split: SplitIndex(3), offset: Offset(offset as i64) };
                 let (key, value) = (key.as_deref(), value.as_deref());
                 let headers: Vec<_> = (offset % 3 == 0).then(|| header(offset)).into_iter().collect();
-                batch.push(Record { origin, timestamp: *timestamp, key, value, headers: &headers });
+                batch.push(Record { origin, timestamp: *timestamp, key, value }, headers);
             }
             prop_assert_eq!(batch.len(), records.len());
             for (index, (key, value, timestamp)) in records.iter().enumerate() {
@@ -118,7 +120,7 @@ mod tests {
                 prop_assert_eq!(record.timestamp, *timestamp);
                 prop_assert_eq!((record.key, record.value), (key.as_deref(), value.as_deref()));
                 let headers: Vec<_> = (index % 3 == 0).then(|| header(index)).into_iter().collect();
-                prop_assert_eq!(record.headers, headers);
+                prop_assert_eq!(batch.headers(index), headers);
             }
         }
     }

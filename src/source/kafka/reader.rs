@@ -159,16 +159,17 @@ impl KafkaReader {
                 true => messages.headers(place),
                 false => Vec::new(),
             };
-            batch.push(Record {
-                origin: Origin {
-                    split: index,
-                    offset,
-                },
+            let origin = Origin {
+                split: index,
+                offset,
+            };
+            let record = Record {
+                origin,
                 timestamp: messages.timestamp(place),
                 key: message.key,
                 value: message.payload,
-                headers: &headers,
-            });
+            };
+            batch.push(record, headers);
         }
         Ok(())
     }

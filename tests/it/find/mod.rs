@@ -379,18 +379,21 @@ fn a_damaged_file_in_the_way_is_told_and_never_taken_for_nothing() {
     let (archive, _) = archived(Storage::Local);
     let rows = rows(&archive);
     prune_all_but_the_newest(&archive);
-    let (&origin, row) = rows.iter().nth(rows.len() / 3).unwrap();
-    let root = if row[7].is_null() {
-        Root::Output
-    } else {
-        Root::Dropped
-    };
-    let key = row[2].as_str().unwrap();
-    archive.put(root, key, b"PAR1 it is not");
-    let (partition, offset) = (origin.0.to_string(), origin.1.to_string());
-    let flags = ["find", "--partition", &partition, "--offset", &offset];
-    let output = looking(&archive, &flags);
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.lines().last().unwrap().contains(key), "{said}");
+    let of_files: BTreeMap<_, _> = rows
+        .iter()
+        .map(|(origin, row)| (row[2].as_str().unwrap(), (origin, row[7].is_null())))
+        .collect();
+    for (key, (origin, decoded)) in of_files {
+        let root = if decoded { Root::Output } else { Root::Dropped };
+        let whole = archive.get(root, key);
+        archive.put(root, key, b"PAR1 it is not");
+        let (partition, offset) = (origin.0.to_string(), origin.1.to_string());
+        let flags = ["find", "--partition", &partition, "--offset", &offset];
+        let output = looking(&archive, &flags);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{key}: {said}");
+        let last = said.lines().last().unwrap();
+        assert!(last.contains(key), "{key}: {said}");
+        archive.put(root, key, &whole);
+    }
 }
