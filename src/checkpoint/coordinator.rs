@@ -100,7 +100,7 @@ pub struct Ack {
 pub struct AckTimes {
     /// The barrier came between two batches.
     pub begun: Duration,
-    /// The files were closed, and rows went on.
+    /// The files were closed to further rows, which went on in others.
     pub closed: Duration,
     /// The last of the files was durable.
     pub durable: Duration,

@@ -1,8 +1,8 @@
 //! From rows to files: buckets, part files, uploads, finalization.
 //!
 //! A [`SinkWriter`] runs on the subtask's thread and never waits: it routes rows to buckets,
-//! encodes them and hands bytes to the [`upload`]er, which makes them durable on its own time. The
-//! [`committer`] makes durable files visible once their checkpoint is complete.
+//! encodes them and hands bytes to the [`upload`]er, which ends files and makes them durable on its own
+//! time. The [`committer`] makes durable files visible once their checkpoint is complete.
 
 pub mod bucket;
 pub mod committer;
@@ -10,6 +10,7 @@ pub mod footer;
 pub mod naming;
 pub mod parquet;
 mod pieces;
+mod rest;
 pub mod upload;
 pub mod writer;
 
@@ -48,7 +49,7 @@ pub trait SinkWriter {
     fn open_files(&self) -> usize;
 }
 
-/// A file whose bytes are all handed to the uploader.
+/// A file that takes no more rows: what is left of it is the uploader's.
 #[derive(Debug)]
 pub struct ClosedFile {
     pub root: Root,

@@ -15,9 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::ClosedFile;
+use super::rest::Rest;
+use super::{ClosedFile, SinkError};
 use crate::checkpoint::coordinator::{Ack, AckTimes};
 use crate::checkpoint::driver::Event;
 use crate::checkpoint::slot::PendingFile;
@@ -51,7 +52,7 @@ pub struct Seal {
     pub next_offsets: Vec<(Split, NextOffset)>,
     pub files: Vec<ClosedFile>,
     pub watermark: Watermark,
-    /// Monotonic: the barrier came, the files were closed.
+    /// Monotonic: the barrier came, the files were closed to further rows.
     pub begun: Duration,
     pub closed: Duration,
 }
@@ -60,6 +61,8 @@ pub struct Seal {
 #[derive(Debug)]
 pub enum Piece {
     Bytes(Bytes, Share),
+    /// What its encoder still holds; no bytes follow it.
+    Rest(Box<Rest>),
     /// All bytes are here. A channel that ends without it was given up.
     End,
 }
@@ -70,6 +73,8 @@ pub enum UploadError {
     Store(#[from] StoreError),
     #[error(transparent)]
     CommitLog(#[from] CommitLogError),
+    #[error(transparent)]
+    Encode(#[from] SinkError),
 }
 
 pub struct Uploader {
@@ -100,6 +105,8 @@ impl Uploader {
     async fn work(mut self) -> Result<(), UploadError> {
         let mut tasks: FuturesUnordered<BoxFuture<'static, Result<(), UploadError>>> =
             FuturesUnordered::new();
+        // As its subtask would: one file after the other.
+        let encoding = Arc::new(Semaphore::new(1));
         let mut open = true;
         while open || !tasks.is_empty() {
             tokio::select! {
@@ -111,9 +118,11 @@ impl Uploader {
                         let store = self.stores.part_files(root).clone();
                         let patience = self.patience.clone();
                         let (subtask, progress) = (self.subtask, self.progress.clone());
+                        let encoding = encoding.clone();
                         tasks.push(Box::pin(async move {
                             let uploaded = |bytes| progress.subtask(subtask).uploaded(bytes);
-                            if let Some(file) = upload(store, patience, key, pieces, uploaded).await? {
+                            let durable_file = upload(store, patience, key, pieces, encoding, uploaded);
+                            if let Some(file) = durable_file.await? {
                                 // Unheard when the subtask has died; its file stays an orphan.
                                 let _ = durable.send(file);
                             }
@@ -211,27 +220,24 @@ async fn upload(
     patience: Patience,
     key: Key,
     mut pieces: mpsc::UnboundedReceiver<Piece>,
+    encoding: Arc<Semaphore>,
     uploaded: impl Fn(usize),
-) -> Result<Option<Committable>, StoreError> {
+) -> Result<Option<Committable>, UploadError> {
     let concern = format!("uploading {}", key.name());
     let upload = patience.insist(&concern, || store.begin(&key)).await?;
     failure::point(failure::UPLOAD_BEGIN_AFTER);
     let mut parts = Vec::new();
     let mut size = 0;
     while let Some(piece) = pieces.recv().await {
-        match piece {
-            Piece::Bytes(data, _share) => {
-                let (index, offset) = (parts.len(), size);
-                failure::point(failure::UPLOAD_PART_BEFORE);
-                let part = patience
-                    .insist(&concern, || {
-                        store.put_part(&upload, index, offset, data.clone())
-                    })
-                    .await?;
-                failure::point(failure::UPLOAD_PART_AFTER);
-                parts.push(part);
-                size += data.len() as u64;
-                uploaded(data.len());
+        let (data, mut share) = match piece {
+            Piece::Bytes(data, share) => (vec![data], share),
+            Piece::Rest(rest) => {
+                rest.encode(&encoding)
+                    .await
+                    .map_err(|source| SinkError::Encode {
+                        key: key.clone(),
+                        source,
+                    })?
             }
             Piece::End => {
                 let sealed = patience
@@ -240,6 +246,20 @@ async fn upload(
                 failure::point(failure::SEAL_AFTER);
                 return Ok(Some(sealed));
             }
+        };
+        for data in data {
+            let (index, offset) = (parts.len(), size);
+            failure::point(failure::UPLOAD_PART_BEFORE);
+            let part = patience
+                .insist(&concern, || {
+                    store.put_part(&upload, index, offset, data.clone())
+                })
+                .await?;
+            failure::point(failure::UPLOAD_PART_AFTER);
+            parts.push(part);
+            size += data.len() as u64;
+            uploaded(data.len());
+            share.set(share.bytes() - data.len());
         }
     }
     Ok(None)

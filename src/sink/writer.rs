@@ -12,6 +12,7 @@ use super::bucket::{Bucket, Bucketing, Group, Router};
 use super::footer::{self, OffsetSets};
 use super::naming::PartName;
 use super::parquet::{ParquetFile, ParquetOptions};
+use super::rest::Rest;
 use super::upload::{Command, Piece};
 use super::{ClosedFile, SinkError, SinkWriter};
 use crate::clock::EpochMillis;
@@ -197,14 +198,10 @@ impl ParquetSinkWriter {
         let offsets = file.offsets.finish(&self.splits);
         let footer = footer::key_values(&settings.job, settings.generation, checkpoint, &offsets)
             .map_err(|e| encode_error(&file.key, ParquetError::External(e.into())))?;
-        let pieces = file
-            .parquet
-            .finish(footer)
-            .map_err(|source| encode_error(&file.key, source))?;
-        for piece in pieces {
-            let share = self.budget.take(piece.len());
-            send(&file.pieces, Piece::Bytes(piece, share))?;
-        }
+        // It is on its way to the store from now on: no file that could be closed early.
+        let share = self.budget.take(file.parquet.memory());
+        let rest = Rest::new(file.parquet, footer, share);
+        send(&file.pieces, Piece::Rest(Box::new(rest)))?;
         send(&file.pieces, Piece::End)?;
         Ok(ClosedFile {
             root: settings.root,
@@ -318,5 +315,9 @@ mod tests {
         let files = writer.close(now).unwrap();
         let counts: Vec<_> = files.iter().map(|file| file.rows).collect();
         assert_eq!(counts, [written, ROWS as u64]);
+        // Nothing is encoded before the uploader does that: rows do not wait for it.
+        let usage = writer.budget.usage();
+        assert_eq!(usage.open_files, 0);
+        assert!(usage.in_flight >= 4 << 20, "{usage:?}");
     }
 }
