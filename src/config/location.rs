@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use url::Url;
 
-use super::secret::unless_secret;
+use super::secret::{has_login, unless_secret};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -24,7 +24,7 @@ impl FromStr for Location {
         let url = Url::parse(text);
         let text = unless_secret(text);
         let url = url.map_err(|e| format!("'{text}' is not a URL ({e}); {help}"))?;
-        if !url.username().is_empty() || url.password().is_some() || url.port().is_some() {
+        if has_login(&url) || url.port().is_some() {
             return Err(format!(
                 "a path has no user, password or port: these are settings of their own; {help}"
             ));

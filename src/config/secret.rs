@@ -75,6 +75,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether a URL has a user or a password in it: URLs are shown, in settings and in errors.
+pub fn has_login(url: &url::Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
 /// A URL without what it may hold beside the place.
 pub fn without_user(url: &str) -> String {
     let Ok(mut url) = url::Url::parse(url) else {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::args::RemoteArgs;
-use crate::config::secret::unless_secret;
+use crate::config::secret::{has_login, unless_secret};
 use crate::jobs::view::JobView;
 use crate::rest::settings::{self, Token};
 
@@ -43,7 +43,7 @@ impl Client {
                 unless_secret(&args.rest)
             );
         };
-        if !url.username().is_empty() || url.password().is_some() {
+        if has_login(&url) {
             bail!("--rest has a user or a password in it: give a token by --rest-token-file");
         }
         Ok(Self {

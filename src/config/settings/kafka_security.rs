@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SettingsError;
 use crate::config::args::KafkaSecurityArgs;
-use crate::config::secret::{Secret, unless_secret};
+use crate::config::secret::{Secret, has_login, unless_secret};
 use crate::source::kafka::oauth::{Origin, TokenSource};
 use crate::source::kafka::security::{ClientCertificate, Mechanism, Protocol, Sasl, Security};
 use crate::source::kafka::token_endpoint::ClientCredentials;
@@ -150,7 +150,7 @@ fn origin(args: KafkaSecurityArgs) -> Result<Origin, SettingsError> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
         _ => return Err(SecurityError::TokenUrl(unless_secret(&url).to_owned()).into()),
     };
-    if !url.username().is_empty() || url.password().is_some() {
+    if has_login(&url) {
         return Err(SecurityError::UserInUrl.into());
     }
     let client_secret = Secret::resolve(

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::SettingsError;
 use crate::config::args::RegistryArgs;
-use crate::config::secret::Secret;
+use crate::config::secret::{Secret, has_login};
 use crate::registry::client::RegistryClient;
 use crate::registry::{Login, RegistrySettings};
 
@@ -43,10 +43,8 @@ pub fn registry(args: RegistryArgs) -> Result<RegistrySettings, SettingsError> {
 /// No login in it: it is shown, and in error messages. So none of these shows it either.
 fn url(text: &str) -> Result<Url, SettingsError> {
     let url = Url::parse(text).ok();
-    let is_plain = |url: &Url| {
-        let login = !url.username().is_empty() || url.password().is_some();
-        matches!(url.scheme(), "http" | "https") && url.has_host() && !login
-    };
+    let is_plain =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host() && !has_login(url);
     url.filter(is_plain).ok_or(SettingsError::RegistryUrl)
 }
 

@@ -6,7 +6,7 @@ use object_store::Certificate;
 
 use super::{SettingsError, not_empty};
 use crate::config::args::{CredentialArgs, S3Args, Sse};
-use crate::config::secret::Secret;
+use crate::config::secret::{Secret, has_login};
 use crate::store::s3::container::AgentToken;
 use crate::store::s3::credentials::{Container, Credentials, Keys, WebIdentity};
 use crate::store::s3::profile::Profile;
@@ -190,7 +190,7 @@ fn agent(given: String) -> Result<http::Uri, S3SettingsError> {
     let name = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
     let url = url::Url::parse(&given).ok();
     let known = |url: &url::Url| {
-        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.has_host()
+        matches!(url.scheme(), "http" | "https") && url.has_host() && !has_login(url)
     };
     let uri = url.filter(known).and_then(|url| url.as_str().parse().ok());
     uri.ok_or_else(|| S3SettingsError::Url {
@@ -247,8 +247,7 @@ fn check_url(name: &'static str, given: &str) -> Result<(), S3SettingsError> {
         };
         return Err(S3SettingsError::Url { name, given });
     };
-    let more = url.password().is_some() || url.query().is_some() || url.fragment().is_some();
-    if more || !url.username().is_empty() {
+    if has_login(&url) || url.query().is_some() || url.fragment().is_some() {
         return Err(S3SettingsError::UrlWithUser { name });
     }
     Ok(())

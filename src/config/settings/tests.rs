@@ -172,6 +172,10 @@ fn a_user_in_a_url_and_keys_that_no_header_can_hold_are_refused_and_not_shown() 
             ],
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ),
+        (
+            &["--aws-container-credentials-full-uri", "http://:geheim@x/"],
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ),
         (&["--aws-access-key-id", "ge heim"], "AWS_ACCESS_KEY_ID"),
         (
             &["--aws-secret-access-key", "geheim\nx"],

@@ -21,6 +21,9 @@ use folder::{create_folder, is_empty_folder, parent, remove_if_there, sync_folde
 /// Objects that are being written, in the root; a crash can leave one.
 const UNLINKED: &str = ".put-";
 
+/// How often links are tried: another start may clear away what it takes for left by a crash.
+const TRIES: usize = 3;
+
 /// A folder; see the module.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
@@ -31,10 +34,12 @@ impl LocalStore {
     /// Makes the folder if it is not there and proves that it can be written to, and has put-if-absent.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let store = Self::existing(root);
-        let probe = root.join(format!(".probe-{}", uuid::Uuid::new_v4().simple()));
         create_folder(root)
             .and_then(|()| clear_unlinked(root))
-            .and_then(|()| try_links(&probe, |from, to| fs::hard_link(from, to)))
+            .and_then(|()| {
+                let tried = || try_links(&unlinked(root), |from, to| fs::hard_link(from, to));
+                (1..TRIES).fold(tried(), |before, _| before.or_else(|_| tried()))
+            })
             .map_err(|e| store.denied("writing to", "", e))?;
         Ok(store)
     }
@@ -109,9 +114,7 @@ impl LocalStore {
         name: impl Fn(&Path, &Path) -> io::Result<T>,
     ) -> Result<T, StoreError> {
         let path = self.path(key);
-        let hidden = self
-            .root
-            .join(format!("{UNLINKED}{}", uuid::Uuid::new_v4().simple()));
+        let hidden = unlinked(&self.root);
         let put = || -> io::Result<T> {
             let folder = parent(&path)?;
             create_folder(folder)?;
@@ -205,6 +208,11 @@ impl Objects for LocalStore {
     }
 }
 
+/// A hidden name that nobody else has.
+fn unlinked(root: &Path) -> PathBuf {
+    root.join(format!("{UNLINKED}{}", uuid::Uuid::new_v4().simple()))
+}
+
 /// A name is given by a link, and only once: that is what put-if-absent rests on.
 fn try_links(probe: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     let name = probe.with_extension("name");
@@ -250,10 +258,26 @@ mod tests {
 
     fn tried(link: impl Fn(&Path, &Path) -> io::Result<()>) -> Result<(), String> {
         let folder = tempfile::tempdir().unwrap();
-        let tried = try_links(&folder.path().join(".probe-1"), link);
+        let tried = try_links(&unlinked(folder.path()), link);
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 0, "nothing stays");
         tried.map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_a_start_leaves_that_dies_amid_its_trial_is_cleared_away_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = || fs::read_dir(folder.path()).unwrap().count();
+        let dies = || {
+            try_links(&unlinked(folder.path()), |from, to| {
+                fs::hard_link(from, to)?;
+                panic!("killed");
+            })
+        };
+        assert!(std::panic::catch_unwind(dies).is_err());
+        assert_eq!(left(), 2);
+        LocalStore::open(folder.path()).unwrap();
+        assert_eq!(left(), 0);
     }
 
     #[test]

@@ -11,13 +11,13 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::Producer;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::records::{Delivered, encode};
 use super::sender::Sender;
+use super::transactions::Transactions;
 use super::{LONG, block_on, server};
 
 /// For one answer of Kafka, where it may be asked again.
@@ -44,10 +44,10 @@ pub struct Topic {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Next number of each partition.
-    next: Vec<u64>,
-    delivered: Vec<Delivered>,
+    pub(super) next: Vec<u64>,
+    pub(super) delivered: Vec<Delivered>,
 }
 
 impl Topic {
@@ -326,11 +326,7 @@ impl Topic {
     pub fn transactions(self: &Arc<Self>) -> Transactions {
         let id = format!("{}-{}", self.name, Uuid::new_v4());
         let sender = self.sender(&[("transactional.id", &id)]);
-        sender.0.init_transactions(LONG).unwrap();
-        Transactions {
-            topic: self.clone(),
-            sender,
-        }
+        Transactions::new(self.clone(), sender)
     }
 
     /// All records that an archive must hold.
@@ -406,46 +402,7 @@ impl Topic {
             .unwrap()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
-    }
-}
-
-pub struct Transactions {
-    topic: Arc<Topic>,
-    sender: Sender,
-}
-
-impl Transactions {
-    /// Produces so many records to each partition in one transaction. Aborted ones are in Kafka
-    /// too, and expected nowhere.
-    pub fn run(&self, per_partition: usize, commit: bool) {
-        let delivered = self.begin(per_partition);
-        self.end(delivered, commit);
-    }
-
-    /// The same without the end of the transaction.
-    pub fn begin(&self, per_partition: usize) -> Vec<Delivered> {
-        let mut state = self.topic.lock();
-        self.sender.0.begin_transaction().unwrap();
-        for place in 0..state.next.len() {
-            let partition = i32::try_from(place).unwrap();
-            for _ in 0..per_partition {
-                let value = encode(partition, state.next[place]);
-                self.sender
-                    .send(&self.topic.name, partition, state.next[place], Some(&value));
-                state.next[place] += 1;
-            }
-        }
-        self.sender.flush()
-    }
-
-    pub fn end(&self, delivered: Vec<Delivered>, commit: bool) {
-        if commit {
-            self.sender.0.commit_transaction(LONG).unwrap();
-            self.topic.lock().delivered.extend(delivered);
-        } else {
-            self.sender.0.abort_transaction(LONG).unwrap();
-        }
     }
 }

@@ -16,6 +16,7 @@ pub mod secured_kafka;
 pub mod sender;
 pub mod tls;
 pub mod token_endpoint;
+pub mod transactions;
 
 use std::io::Write;
 use std::path::PathBuf;
