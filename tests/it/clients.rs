@@ -3,7 +3,6 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -271,13 +270,7 @@ fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_af
     let at = lineage.address();
     topic.produce_some_broken(1_000, |n, _| (n % 100 == 0).then_some(Some(vec![0xff])));
     // As long as it takes: a browser on a busy machine may need minutes for what it is to see.
-    let seen = Arc::new(AtomicBool::new(false));
-    let (fed, all_seen) = (topic.clone(), seen.clone());
-    let feed = std::thread::spawn(move || {
-        while !all_seen.load(Ordering::Relaxed) {
-            fed.produce_slowly(1_000, 1_000).join().unwrap();
-        }
-    });
+    let flow = topic.flow(1_000);
     let status = |address: &str, wanted: &str, holds: &dyn Fn(&Value) -> bool| {
         wait_for(wanted, LONG, || {
             let (_, status) = ask(&archive, address, &["status"]);
@@ -307,7 +300,6 @@ fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_af
         status["state"] == "RUNNING"
     });
     page(&at, "restarted");
-    seen.store(true, Ordering::Relaxed);
-    feed.join().unwrap();
+    flow.end();
     is_exact(&archive, &topic, lineage);
 }

@@ -9,7 +9,7 @@ use crate::harness::{Archive, LONG, Lineage, Storage, Topic, wait_for};
 fn second_instance(storage: Storage) {
     let archive = Archive::new(storage);
     let topic = Topic::create(4);
-    let producing = topic.produce_slowly(100_000, 20_000);
+    let flow = topic.flow(20_000);
     let flags = ["--checkpoint-interval", "200ms"];
     let mut first = Lineage::start(&archive, &topic, &flags);
     first.wait_until_it_says_times("checkpoint complete", 2);
@@ -24,8 +24,8 @@ fn second_instance(storage: Storage) {
             && last.contains("generation 1"),
         "{last}"
     );
-    producing.join().unwrap();
     second.wait_until_it_says_times("checkpoint complete", 3);
+    flow.end();
     second.stop();
     // What the first had open when it stopped is an orphan, which a later start clears away.
     Lineage::run(&archive, &topic, &["--bounded"]);
@@ -47,14 +47,14 @@ fn a_second_instance_fences_the_first_and_the_output_stays_exact_in_a_folder() {
 fn of_three_instances_started_at_once_exactly_one_goes_on() {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(4);
-    let producing = topic.produce_slowly(60_000, 20_000);
+    let flow = topic.flow(20_000);
     let flags = ["--checkpoint-interval", "200ms"];
     let mut all = [(); 3].map(|()| Lineage::start(&archive, &topic, &flags));
-    producing.join().unwrap();
-    crate::harness::wait_for("end of all but one", crate::harness::LONG, || {
+    wait_for("end of all but one", LONG, || {
         let ended = all.iter_mut().filter_map(Lineage::ended).count();
         (ended >= 2).then_some(())
     });
+    flow.end();
     let mut winners = 0;
     for mut lineage in all {
         match lineage.ended() {
@@ -86,7 +86,7 @@ fn paused_for(time: Duration) {
     for storage in [Storage::S3, Storage::Local] {
         let archive = Archive::new(storage);
         let topic = Topic::create(4);
-        let producing = topic.produce_slowly(40_000, 20_000);
+        let flow = topic.flow(20_000);
         // With the 30 s of a request to S3 all its timeouts are shorter than the long pause.
         let flags = [
             "--checkpoint-interval",
@@ -102,7 +102,7 @@ fn paused_for(time: Duration) {
         std::thread::sleep(time);
         first.resume();
         is_fenced(first);
-        producing.join().unwrap();
+        flow.end();
         second.stop();
         Lineage::run(&archive, &topic, &["--bounded"]);
         assert_exact(&archive, &topic, Past::Killed);
@@ -125,7 +125,7 @@ fn a_process_that_was_paused_for_longer_than_every_timeout_stops_by_itself() {
 fn arrives_late(late: fn(&Request) -> bool) {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(4);
-    let producing = topic.produce_slowly(40_000, 20_000);
+    let flow = topic.flow(20_000);
     let mut count = 0;
     let proxy = Proxy::judged_by(move |request| {
         count += usize::from(late(request));
@@ -153,7 +153,7 @@ fn arrives_late(late: fn(&Request) -> bool) {
     second.wait_until_it_says_times("checkpoint complete", 6);
     first.resume();
     is_fenced(first);
-    producing.join().unwrap();
+    flow.end();
     second.stop();
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Killed);

@@ -76,7 +76,7 @@ fn no_file_becomes_visible_before_its_commit_log_line_and_its_slot_are_there() {
         }
         Fate::Pass
     });
-    let producing = topic.produce_slowly(60_000, 20_000);
+    let flow = topic.flow(20_000);
     let flags = [
         "--checkpoint-interval",
         "200ms",
@@ -87,7 +87,7 @@ fn no_file_becomes_visible_before_its_commit_log_line_and_its_slot_are_there() {
     let settings = settings.each_ref().map(|(name, url)| (*name, url.as_str()));
     let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
     lineage.wait_until_it_says_times("checkpoint complete", 5);
-    producing.join().unwrap();
+    flow.end();
     lineage.stop();
 
     let completions = completions.lock().unwrap();
@@ -104,7 +104,7 @@ fn no_file_becomes_visible_before_its_commit_log_line_and_its_slot_are_there() {
 fn answers_that_are_lost_lose_and_double_nothing() {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(4);
-    let producing = topic.produce_slowly(80_000, 20_000);
+    let flow = topic.flow(20_000);
     let lost = Arc::new(Mutex::new(0));
     let (mut writes, noted) = (0, lost.clone());
     // Every fourth request that writes is carried out and its answer lost: completions, parts,
@@ -125,7 +125,7 @@ fn answers_that_are_lost_lose_and_double_nothing() {
     let flags = ["--checkpoint-interval", "200ms"];
     let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
     lineage.wait_until_it_says_times("checkpoint complete", 5);
-    producing.join().unwrap();
+    flow.end();
     lineage.stop();
     assert!(
         *lost.lock().unwrap() >= 5,

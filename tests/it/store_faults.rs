@@ -51,19 +51,16 @@ fn exact_through(mut judge: impl FnMut(&Request) -> Option<Fate> + Send + 'stati
         None => Fate::Pass,
     });
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
-    let producing = topic.produce_slowly(40_000, 20_000);
+    let flow = topic.flow(20_000);
     let url = proxy.url();
     let settings = [("AWS_ENDPOINT_URL", url.as_str())];
     let flags = ["--checkpoint-interval", "200ms"];
     let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
     lineage.wait_until_it_says_times("checkpoint complete", 3);
-    producing.join().unwrap();
-    // How many checkpoints the first records are in depends on the machine; a checkpoint without files puts
-    // no parts and no commit logs.
     wait_for("requests that fared badly", LONG, || {
-        topic.produce(4);
         (faults.load(Ordering::Relaxed) >= least).then_some(())
     });
+    flow.end();
     lineage.stop();
     Lineage::run(&archive, &topic, &["--bounded"]);
     // A put whose answer is lost is done again, so an upload may have been opened twice.
@@ -160,7 +157,7 @@ fn refused_for_a_while(status: u16, code: &'static str) {
         }
     });
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
-    let producing = topic.produce_slowly(60_000, 20_000);
+    let flow = topic.flow(20_000);
     let url = proxy.url();
     let settings = [("AWS_ENDPOINT_URL", url.as_str())];
     let flags = ["--checkpoint-interval", "100ms"];
@@ -171,7 +168,7 @@ fn refused_for_a_while(status: u16, code: &'static str) {
     assert!(lineage.log().contains(code), "{}", lineage.log());
     refusing.store(false, Ordering::Relaxed);
     lineage.wait_until_it_says("recovered");
-    producing.join().unwrap();
+    flow.end();
     lineage.stop();
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Killed);
@@ -186,7 +183,7 @@ fn permissions_that_are_taken_away_while_it_runs_are_waited_for() {
 fn credentials_that_are_revoked_while_it_runs_are_waited_for() {
     let user = User::with_policy("readwrite");
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
-    let producing = topic.produce_slowly(60_000, 20_000);
+    let flow = topic.flow(20_000);
     let mut lineage = Lineage::start_with(
         &archive,
         &topic,
@@ -198,7 +195,7 @@ fn credentials_that_are_revoked_while_it_runs_are_waited_for() {
     lineage.wait_until_it_says("degraded");
     user.enable();
     lineage.wait_until_it_says("recovered");
-    producing.join().unwrap();
+    flow.end();
     lineage.stop();
     Lineage::run(&archive, &topic, &["--bounded"]);
     assert_exact(&archive, &topic, Past::Calm);

@@ -23,13 +23,13 @@ fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
 fn a_store_that_is_killed_and_started_again_costs_no_record() {
     let s3 = Server::s3();
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
-    let producing = topic.produce_slowly(60_000, 10_000);
+    let flow = topic.flow(10_000);
     let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
     lineage.wait_until_it_says_times("checkpoint complete", 2);
     let again = s3.kill();
     lineage.wait_until_it_says("degraded");
     s3.start_again(again);
-    producing.join().unwrap();
+    flow.end();
     // MinIO may have been killed in the middle of a completion, and so have lost a file: then the
     // process says so and ends, and the next one reads its records again.
     wait_for("recovery, or a lost file", LONG, || {

@@ -1,8 +1,7 @@
 //! Topics that know what was delivered to them.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lineage::ids::Split;
 use rdkafka::admin::{
@@ -15,15 +14,13 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::records::{Delivered, encode};
+use super::records::Delivered;
 use super::sender::Sender;
 use super::transactions::Transactions;
 use super::{LONG, block_on, server};
 
 /// For one answer of Kafka, where it may be asked again.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Partition P is produced with codec P modulo their number.
-const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
 pub fn servers() -> String {
     server("LINEAGE_TEST_KAFKA")
@@ -153,107 +150,6 @@ impl Topic {
         self.lock().next.len()
     }
 
-    /// Produces so many records, evenly over all partitions, each with its own codec.
-    pub fn produce(&self, count: usize) {
-        let partitions = self.partitions();
-        self.produce_for(count, 0..partitions, None);
-    }
-
-    /// Produces to one partition.
-    pub fn produce_to(&self, partition: usize, count: usize) {
-        self.produce_for(count, partition..partition + 1, None);
-    }
-
-    /// Produces beside the test, so many records a second. `handle.join()` says that all are there.
-    pub fn produce_slowly(self: &Arc<Self>, count: usize, per_second: usize) -> JoinHandle<()> {
-        let topic = self.clone();
-        std::thread::spawn(move || {
-            let partitions = topic.partitions();
-            topic.produce_for(count, 0..partitions, Some(per_second));
-        })
-    }
-
-    fn produce_for(
-        &self,
-        count: usize,
-        partitions: std::ops::Range<usize>,
-        per_second: Option<usize>,
-    ) {
-        let senders = CODECS.map(|codec| self.sender(&[("compression.type", codec)]));
-        let begin = Instant::now();
-        let mut numbers = self.lock().next.clone();
-        for n in 0..count {
-            let place = partitions.start + n % partitions.len();
-            let partition = i32::try_from(place).unwrap();
-            let value = encode(partition, numbers[place]);
-            senders[place % CODECS.len()].send(&self.name, partition, numbers[place], Some(&value));
-            numbers[place] += 1;
-            if n % 512 == 0 {
-                for sender in &senders {
-                    sender.0.poll(Duration::ZERO);
-                }
-                let due = per_second.map_or(0.0, |rate| n as f64 / rate as f64);
-                let early = Duration::from_secs_f64(due).saturating_sub(begin.elapsed());
-                if !early.is_zero() {
-                    std::thread::sleep(early);
-                }
-            }
-        }
-        let delivered = senders.iter().flat_map(Sender::flush);
-        let mut state = self.lock();
-        state.delivered.extend(delivered);
-        state.next = numbers;
-    }
-
-    /// Produces so many records, evenly over all partitions, each with the value that `form` makes of it.
-    /// They count as expected.
-    pub fn produce_as(&self, count: usize, form: impl Fn(usize, Delivered) -> Vec<u8>) {
-        let sender = self.sender(&[]);
-        let mut state = self.lock();
-        for n in 0..count {
-            let place = n % state.next.len();
-            let number = state.next[place];
-            state.next[place] += 1;
-            let partition = i32::try_from(place).unwrap();
-            let record = Delivered {
-                partition,
-                offset: 0,
-                number,
-            };
-            let value = form(n, record);
-            sender.send(&self.name, partition, number, Some(&value));
-        }
-        state.delivered.extend(sender.flush());
-    }
-
-    /// Produces values as they are, which the expected records do not count.
-    pub fn produce_raw<'a>(
-        &self,
-        partition: i32,
-        values: impl IntoIterator<Item = Option<&'a [u8]>>,
-    ) {
-        let sender = self.sender(&[]);
-        for value in values {
-            sender.send(&self.name, partition, 0, value);
-        }
-        sender.flush();
-    }
-
-    /// Produces so many records of each key to every partition; the newest of each come last.
-    pub fn produce_keyed(&self, keys: u64, of_each: u64) {
-        let sender = self.sender(&[]);
-        let mut state = self.lock();
-        for (place, next) in state.next.iter_mut().enumerate() {
-            let partition = i32::try_from(place).unwrap();
-            for n in 0..keys * of_each {
-                let (key, value) = ((n % keys).to_be_bytes(), encode(partition, *next));
-                sender.send_keyed(&self.name, partition, *next, Some(&key), Some(&value));
-                *next += 1;
-            }
-        }
-        state.delivered.extend(sender.flush());
-    }
-
     /// Sets what Kafka is to do with the topic.
     pub fn configure(&self, settings: &[(&str, &str)]) {
         let topic = AlterConfig::new(ResourceSpecifier::Topic(&self.name));
@@ -285,41 +181,6 @@ impl Topic {
             held.push(offsets);
         }
         held
-    }
-
-    /// Good and broken records together: `broken` says how, for each number. Returns the offsets
-    /// of the broken ones; the good ones count as expected.
-    pub fn produce_some_broken(
-        &self,
-        count: usize,
-        mut broken: impl FnMut(usize, &[u8]) -> Option<Option<Vec<u8>>>,
-    ) -> Vec<(i32, i64)> {
-        let sender = self.sender(&[]);
-        let mut state = self.lock();
-        let mut is_broken = std::collections::HashSet::new();
-        for n in 0..count {
-            let place = n % state.next.len();
-            let partition = i32::try_from(place).unwrap();
-            let number = state.next[place];
-            state.next[place] += 1;
-            let value = encode(partition, number);
-            match broken(n, &value) {
-                None => sender.send(&self.name, partition, number, Some(&value)),
-                Some(instead) => {
-                    is_broken.insert((partition, number));
-                    sender.send(&self.name, partition, number, instead.as_deref());
-                }
-            }
-            if n % 512 == 0 {
-                sender.0.poll(Duration::ZERO);
-            }
-        }
-        let (bad, good): (Vec<_>, Vec<_>) = sender
-            .flush()
-            .into_iter()
-            .partition(|d| is_broken.contains(&(d.partition, d.number)));
-        state.delivered.extend(good);
-        bad.iter().map(|d| (d.partition, d.offset)).collect()
     }
 
     /// A producer of transactions.

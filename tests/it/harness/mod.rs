@@ -7,6 +7,7 @@ pub mod in_process;
 pub mod kafka;
 pub mod kafka_proxy;
 pub mod process;
+pub mod producing;
 pub mod proxy;
 pub mod read_back;
 pub mod records;

@@ -26,7 +26,7 @@ fn versitygw_holds_an_archive_exactly_once_through_kills_and_restarts() {
     let bucket = format!("other/{}", s3_bucket());
     mc_with(&url, &["mb", "--ignore-existing", &bucket]);
     let (archive, topic) = (Archive::new(Storage::S3), Topic::create(4));
-    let producing = topic.produce_slowly(60_000, 20_000);
+    let flow = topic.flow(20_000);
     let settings = [("AWS_ENDPOINT_URL", url.as_str())];
     let flags = ["--checkpoint-interval", "200ms"];
     for _ in 0..4 {
@@ -34,7 +34,7 @@ fn versitygw_holds_an_archive_exactly_once_through_kills_and_restarts() {
         lineage.wait_until_it_says_times("checkpoint complete", 2);
         lineage.kill();
     }
-    producing.join().unwrap();
+    flow.end();
     let text = |command: &[&str]| {
         let output = looking_with(&archive, command, &settings);
         (

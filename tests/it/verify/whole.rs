@@ -111,7 +111,7 @@ fn verifying_a_folder_changes_nothing_in_it() {
 fn beside_a_running_service_nothing_is_missing() {
     let archive = Archive::new(Storage::S3);
     let topic = Topic::create(4);
-    let producing = topic.produce_slowly(60_000, 20_000);
+    let flow = topic.flow(20_000);
     let flags = ["--checkpoint-interval", "100ms"];
     let mut lineage = Lineage::start(&archive, &topic, &flags);
     lineage.wait_until_it_says("checkpoint complete");
@@ -119,7 +119,7 @@ fn beside_a_running_service_nothing_is_missing() {
         let (code, report) = verify(&archive, &[]);
         assert_eq!(code, 0, "{report}");
     }
-    producing.join().unwrap();
+    flow.end();
     lineage.stop();
     let report = is_exact(&archive);
     assert!(sum(&report, "rows") > 0);
