@@ -13,7 +13,8 @@ use arrow_array::RecordBatch;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lineage::config::DEFAULT_SCHEMA;
 use lineage::ids::{CheckpointId, Offset, Split};
-use lineage::sink::parquet::{Compression, ParquetFile, ParquetOptions};
+use lineage::sink::compression::Compression;
+use lineage::sink::parquet::{ParquetFile, ParquetOptions};
 use lineage::source::{Origin, RawBatch, Record, SplitIndex};
 use lineage::transform::avro_schema::InputSchema;
 use lineage::transform::decode::{AvroDecoder, Lookup, WriterSchemas};
@@ -121,8 +122,12 @@ fn benchmarks(criterion: &mut Criterion) {
     });
     group.bench_function("enrich", |b| b.iter(|| enrich(black_box(&rows))));
     group.throughput(Throughput::Elements((RECORDS * BATCHES) as u64));
-    for compression in [Compression::Zstd, Compression::Snappy, Compression::None] {
-        group.bench_function(format!("encode, {compression:?}"), |b| {
+    for compression in [
+        Compression::default(),
+        Compression::Snappy,
+        Compression::None,
+    ] {
+        group.bench_function(format!("encode, {compression}"), |b| {
             b.iter(|| encode(black_box(&enriched), compression));
         });
     }

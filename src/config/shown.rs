@@ -85,10 +85,7 @@ impl Settings {
             ("ALLOWED_LATENESS", self.lateness().0),
             ("IDLE_PARTITION_TIMEOUT", self.lateness().1),
             ("MAX_FILE_SIZE", size(self.max_file_size)),
-            (
-                "PARQUET_COMPRESSION",
-                format!("{:?}", self.parquet.compression).to_lowercase(),
-            ),
+            ("PARQUET_COMPRESSION", self.parquet.compression.to_string()),
             (
                 "PARQUET_ROW_GROUP_ROWS",
                 self.parquet.row_group_rows.to_string(),

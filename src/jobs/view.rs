@@ -218,9 +218,9 @@ pub struct CheckpointView {
 /// Milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct PhasesView {
-    /// From the trigger until the last subtask had taken the barrier and closed its files.
+    /// From the trigger until the last subtask had closed its files to further rows.
     pub barrier: u64,
-    /// From then until the last file was durable.
+    /// From then until the last file was encoded to its end and durable.
     pub upload: u64,
     /// From then until the last ack: the commit log.
     pub commit_log: u64,

@@ -1,5 +1,6 @@
 //! The memory budget of the process, in three parts: what the consumers' queues may hold, which is
-//! set apart at the start; open row groups; and pieces on their way to the store.
+//! set apart at the start; open files; and what is on its way to the store: closed files that are not
+//! encoded to their end yet, and pieces.
 //!
 //! A subtask looks at it before it fetches: over the budget it waits, so a store that is away costs
 //! time and no memory. Where open files are what fills it, the largest is closed early. Bytes are
@@ -53,9 +54,14 @@ impl Budget {
         self.used(Part::OpenFiles) + self.used(Part::InFlight) >= self.capacity
     }
 
-    /// Whether it is exhausted, and by open files rather than by a slow store.
-    pub fn filled_by_open_files(&self) -> bool {
-        self.exhausted() && self.used(Part::OpenFiles) >= self.used(Part::InFlight)
+    /// Bytes above it when it is exhausted, and by open files rather than by a slow store.
+    pub fn excess_of_open_files(&self) -> Option<usize> {
+        let Usage {
+            open_files,
+            in_flight,
+        } = self.usage();
+        let excess = (open_files + in_flight).checked_sub(self.capacity)?;
+        (open_files >= in_flight).then_some(excess)
     }
 
     pub fn usage(&self) -> Usage {
@@ -65,7 +71,7 @@ impl Budget {
         }
     }
 
-    /// Takes so many bytes for a piece until the share is dropped.
+    /// Takes so many bytes for what is on its way to the store, until the share is dropped.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Share {
         let mut share = self.share(Part::InFlight);
         share.set(bytes);
@@ -159,9 +165,9 @@ mod tests {
         let mut file = budget.open_file();
         file.set(4);
         let piece = budget.take(8);
-        assert!(!budget.filled_by_open_files());
+        assert_eq!(budget.excess_of_open_files(), None);
         drop(piece);
         file.set(11);
-        assert!(budget.filled_by_open_files());
+        assert_eq!(budget.excess_of_open_files(), Some(1));
     }
 }

@@ -6,11 +6,12 @@
 
 pub mod bucket;
 pub mod committer;
+pub mod compression;
 pub mod footer;
 pub mod naming;
 pub mod parquet;
 mod pieces;
-mod rest;
+mod tail;
 pub mod upload;
 pub mod writer;
 
@@ -21,13 +22,18 @@ use crate::ids::{CheckpointId, Split};
 use crate::store::{Committable, Key, Root};
 use crate::transform::Rows;
 
+/// Rows that cannot be a Parquet file.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} could not be encoded as Parquet: {source}")]
+pub struct EncodeError {
+    pub key: Key,
+    pub source: ::parquet::errors::ParquetError,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    #[error("{key} could not be encoded as Parquet: {source}")]
-    Encode {
-        key: Key,
-        source: ::parquet::errors::ParquetError,
-    },
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("the uploader of this subtask has ended")]
     UploaderGone,
 }

@@ -9,17 +9,17 @@ use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::compression::Compression;
 use super::pieces::Pieces;
 use crate::transform::enrich;
 
-/// Rows of a page of a column: what a core's cache holds, and little to compress when a barrier
-/// closes the files, while no rows flow.
+/// Rows of a page of a column: what a core's cache holds.
 const PAGE_ROWS: usize = 8_192;
 
 /// How often a bloom filter says 'perhaps' of a value that is not there. With it a filter takes some ten
@@ -32,19 +32,6 @@ const LEAST_ROW: usize = 16;
 
 /// Rows looked at to tell whether text repeats.
 const SAMPLE: usize = 1_024;
-
-/// Codec of a Parquet file; every reader knows all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Compression {
-    /// At level 1: the smallest files
-    Zstd,
-    /// Larger, and quicker to write
-    Snappy,
-    /// Between these, as LZ4_RAW
-    Lz4,
-    /// Largest and quickest
-    None,
-}
 
 /// How files are written.
 #[derive(Debug, Clone)]
@@ -67,7 +54,7 @@ impl ParquetOptions {
 impl Default for ParquetOptions {
     fn default() -> Self {
         Self {
-            compression: Compression::Zstd,
+            compression: Compression::default(),
             row_group_rows: Self::DEFAULT_ROWS,
             row_group_bytes: Self::DEFAULT_BYTES,
             bloom_columns: Vec::new(),
@@ -92,7 +79,7 @@ impl ParquetFile {
     /// Begins a file whose first rows are `sample`.
     pub fn create(sample: &RecordBatch, options: &ParquetOptions) -> Result<Self, ParquetError> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(sample, options)?)
+            .with_properties(properties(sample, options))
             // The schema in Parquet's own terms is all that readers need; without Arrow's copy,
             // a dictionary in our memory does not become one in theirs.
             .with_skip_arrow_metadata(true);
@@ -115,9 +102,10 @@ impl ParquetFile {
         self.writer.inner_mut().next_full()
     }
 
-    /// Bytes of memory that the open row group takes.
+    /// Bytes of memory that it takes: the open row group, and what was encoded before it and is no whole
+    /// piece yet.
     pub fn memory(&self) -> usize {
-        self.writer.memory_size()
+        self.writer.memory_size() + self.writer.inner().buffered()
     }
 
     /// Ends the file; returns what is left of its bytes, in pieces.
@@ -133,18 +121,9 @@ impl ParquetFile {
     }
 }
 
-fn properties(
-    sample: &RecordBatch,
-    options: &ParquetOptions,
-) -> Result<WriterProperties, ParquetError> {
-    let codec = match options.compression {
-        Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1)?),
-        Compression::Snappy => Codec::SNAPPY,
-        Compression::Lz4 => Codec::LZ4_RAW,
-        Compression::None => Codec::UNCOMPRESSED,
-    };
+fn properties(sample: &RecordBatch, options: &ParquetOptions) -> WriterProperties {
     let mut properties = WriterProperties::builder()
-        .set_compression(codec)
+        .set_compression(options.compression.codec())
         .set_max_row_group_row_count(Some(options.row_group_rows))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_max_row_group_bytes(Some(options.row_group_bytes))
@@ -186,7 +165,7 @@ fn properties(
             _ => {}
         }
     }
-    Ok(properties.build())
+    properties.build()
 }
 
 /// Whether the text of the first rows is mostly repetition, so that a dictionary pays.

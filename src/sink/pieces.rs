@@ -22,6 +22,11 @@ impl Pieces {
         self.full.pop_front()
     }
 
+    /// Bytes that are not taken away yet.
+    pub fn buffered(&self) -> usize {
+        self.full.iter().map(Bytes::len).sum::<usize>() + self.open.len()
+    }
+
     /// All that is left, in order; only the last one is smaller than [`PART_SIZE`]. At least one.
     pub fn finish(mut self) -> impl Iterator<Item = Bytes> {
         if !self.open.is_empty() || self.full.is_empty() {

@@ -17,8 +17,8 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::rest::Rest;
-use super::{ClosedFile, SinkError};
+use super::ClosedFile;
+use super::tail::{Tail, TailError};
 use crate::checkpoint::coordinator::{Ack, AckTimes};
 use crate::checkpoint::driver::Event;
 use crate::checkpoint::slot::PendingFile;
@@ -62,7 +62,7 @@ pub struct Seal {
 pub enum Piece {
     Bytes(Bytes, Share),
     /// What its encoder still holds; no bytes follow it.
-    Rest(Box<Rest>),
+    Tail(Box<Tail>),
     /// All bytes are here. A channel that ends without it was given up.
     End,
 }
@@ -74,8 +74,10 @@ pub enum UploadError {
     #[error(transparent)]
     CommitLog(#[from] CommitLogError),
     #[error(transparent)]
-    Encode(#[from] SinkError),
+    Tail(#[from] TailError),
 }
+
+type Task = BoxFuture<'static, Result<(), UploadError>>;
 
 pub struct Uploader {
     pub subtask: SubtaskIndex,
@@ -90,21 +92,19 @@ pub struct Uploader {
 impl Uploader {
     /// Runs until the subtask has closed its end and everything is done, or something failed in a
     /// way that waiting does not help; the failure goes to the coordinator.
-    pub async fn run(self) {
-        let events = self.events.clone();
-        let subtask = self.subtask;
-        if let Err(error) = self.work().await {
+    pub async fn run(mut self) {
+        // They outlive the failure: a subtask that found its uploader gone would be heard before the reason.
+        let mut tasks = FuturesUnordered::new();
+        if let Err(error) = self.work(&mut tasks).await {
             // Nobody listens any more only when the process is ending already.
-            let _ = events.send(Event::Failed {
-                subtask,
+            let _ = self.events.send(Event::Failed {
+                subtask: self.subtask,
                 error: error.into(),
             });
         }
     }
 
-    async fn work(mut self) -> Result<(), UploadError> {
-        let mut tasks: FuturesUnordered<BoxFuture<'static, Result<(), UploadError>>> =
-            FuturesUnordered::new();
+    async fn work(&mut self, tasks: &mut FuturesUnordered<Task>) -> Result<(), UploadError> {
         // As its subtask would: one file after the other.
         let encoding = Arc::new(Semaphore::new(1));
         let mut open = true;
@@ -231,14 +231,7 @@ async fn upload(
     while let Some(piece) = pieces.recv().await {
         let (data, mut share) = match piece {
             Piece::Bytes(data, share) => (vec![data], share),
-            Piece::Rest(rest) => {
-                rest.encode(&encoding)
-                    .await
-                    .map_err(|source| SinkError::Encode {
-                        key: key.clone(),
-                        source,
-                    })?
-            }
+            Piece::Tail(tail) => tail.encode(&encoding).await?,
             Piece::End => {
                 let sealed = patience
                     .insist(&concern, || store.seal(&upload, parts.clone(), size))
@@ -263,4 +256,121 @@ async fn upload(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::errors::ParquetError;
+
+    use super::*;
+    use crate::checkpoint::driver::ChainError;
+    use crate::clock::SystemClock;
+    use crate::runtime::budget::Budget;
+    use crate::runtime::health::Health;
+    use crate::store::local::LocalStore;
+
+    /// One file, whose end is encoded so, and a barrier behind it. Returns what the coordinator hears,
+    /// whether there is a commit log, and how much of the memory budget is taken at the end.
+    async fn one_file(
+        encode: impl FnOnce() -> Result<Vec<Bytes>, ParquetError> + Send + 'static,
+    ) -> (Vec<Event>, bool, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(LocalStore::open(folder.path()).unwrap());
+        let patience = Patience {
+            clock: Arc::new(SystemClock::default()),
+            health: Arc::new(Health::default()),
+        };
+        let stores = Stores {
+            output: store.clone(),
+            dropped: store.clone(),
+            commit_log: store.clone(),
+            checkpoints: store,
+        };
+        let (commands, receive_commands) = mpsc::unbounded_channel();
+        let (events, mut receive_events) = mpsc::unbounded_channel();
+        let uploader = Uploader {
+            subtask: SubtaskIndex(0),
+            stores: stores.clone(),
+            commit_log: CommitLog::new(stores.commit_log.clone(), patience.clone()),
+            patience,
+            progress: Arc::new(Progress::new(1)),
+            commands: receive_commands,
+            events,
+        };
+        let key = Key::new("hour=07/part-a.parquet");
+        let (pieces, receive_pieces) = mpsc::unbounded_channel();
+        let (send_durable, durable) = oneshot::channel();
+        let open = Command::Open {
+            root: Root::Output,
+            key: key.clone(),
+            pieces: receive_pieces,
+            durable: send_durable,
+        };
+        let budget = Budget::new(1_000);
+        let tail = Tail::new(key.clone(), budget.take(100), encode);
+        pieces.send(Piece::Tail(Box::new(tail))).unwrap();
+        pieces.send(Piece::End).unwrap();
+        let file = ClosedFile {
+            root: Root::Output,
+            key,
+            rows: 1,
+            offsets: Vec::new(),
+            bucket_end: None,
+            durable,
+        };
+        let seal = Seal {
+            checkpoint: CheckpointId(1),
+            next_offsets: Vec::new(),
+            files: vec![file],
+            watermark: Watermark::Unknown,
+            begun: Duration::ZERO,
+            closed: Duration::ZERO,
+        };
+        for command in [open, Command::Seal(seal)] {
+            commands.send(command).unwrap();
+        }
+        drop(commands);
+        uploader.run().await;
+        let mut heard = Vec::new();
+        while let Some(event) = receive_events.recv().await {
+            heard.push(event);
+        }
+        let logged = folder.path().join("chk-1").exists();
+        (heard, logged, budget.usage().in_flight)
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_end_is_encoded_is_logged_and_acknowledged() {
+        let (heard, logged, taken) = one_file(|| Ok(vec![Bytes::from_static(b"PAR1")])).await;
+        let [Event::Ack(ack)] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        assert_eq!((ack.files.len(), logged, taken), (1, true, 0));
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_end_cannot_be_encoded_is_told_by_its_name_and_never_acknowledged() {
+        let fails = || Err(ParquetError::General("too wide".to_owned()));
+        let (heard, logged, taken) = one_file(fails).await;
+        let [Event::Failed { error, .. }] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        let said = error.to_string();
+        assert!(
+            said.contains("part-a.parquet") && said.contains("too wide"),
+            "{said}"
+        );
+        assert_eq!((logged, taken), (false, 0));
+    }
+
+    #[tokio::test]
+    async fn a_panic_amid_the_end_of_a_file_is_no_fault_of_its_rows_and_never_acknowledged() {
+        let (heard, logged, taken) = one_file(|| panic!("as this test wants it")).await;
+        let [Event::Failed { error, .. }] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        let panicked = UploadError::Tail(TailError::Panicked(Key::new("hour=07/part-a.parquet")));
+        assert_eq!(error.to_string(), ChainError::from(panicked).to_string());
+        assert_eq!((logged, taken), (false, 0));
+    }
 }

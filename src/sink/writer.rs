@@ -12,9 +12,9 @@ use super::bucket::{Bucket, Bucketing, Group, Router};
 use super::footer::{self, OffsetSets};
 use super::naming::PartName;
 use super::parquet::{ParquetFile, ParquetOptions};
-use super::rest::Rest;
+use super::tail::Tail;
 use super::upload::{Command, Piece};
-use super::{ClosedFile, SinkError, SinkWriter};
+use super::{ClosedFile, EncodeError, SinkError, SinkWriter};
 use crate::clock::EpochMillis;
 use crate::ids::{CheckpointId, Generation, JobId, Split, SubtaskIndex};
 use crate::runtime::budget::{Budget, Share};
@@ -170,9 +170,14 @@ impl ParquetSinkWriter {
         Ok(())
     }
 
-    /// Over the budget by open files: closes the largest ones early.
+    /// Over the budget by open files: closes the largest ones early, until they were the excess. Their memory
+    /// is free when they are encoded and durable; nothing is fetched before.
     fn shed(&mut self, checkpoint: CheckpointId) -> Result<(), SinkError> {
-        while self.budget.filled_by_open_files() {
+        let Some(excess) = self.budget.excess_of_open_files() else {
+            return Ok(());
+        };
+        let mut closing = 0;
+        while closing <= excess {
             let largest = self.open.iter().max_by_key(|(_, file)| file.memory.bytes());
             let Some((bucket, file)) = largest else {
                 break;
@@ -180,6 +185,7 @@ impl ParquetSinkWriter {
             if file.memory.bytes() < WORTH_SHEDDING && self.open.len() < MANY_FILES {
                 break;
             }
+            closing += file.memory.bytes();
             let bucket = bucket.clone();
             if let Some(file) = self.open.remove(&bucket) {
                 let closed = self.close_file(file, checkpoint)?;
@@ -200,8 +206,9 @@ impl ParquetSinkWriter {
             .map_err(|e| encode_error(&file.key, ParquetError::External(e.into())))?;
         // It is on its way to the store from now on: no file that could be closed early.
         let share = self.budget.take(file.parquet.memory());
-        let rest = Rest::new(file.parquet, footer, share);
-        send(&file.pieces, Piece::Rest(Box::new(rest)))?;
+        let encode = move || file.parquet.finish(footer).map(Iterator::collect);
+        let tail = Tail::new(file.key.clone(), share, encode);
+        send(&file.pieces, Piece::Tail(Box::new(tail)))?;
         send(&file.pieces, Piece::End)?;
         Ok(ClosedFile {
             root: settings.root,
@@ -249,11 +256,9 @@ fn send(pieces: &mpsc::UnboundedSender<Piece>, piece: Piece) -> Result<(), SinkE
     pieces.send(piece).map_err(|_| SinkError::UploaderGone)
 }
 
-fn encode_error(key: &Key, source: ParquetError) -> SinkError {
-    SinkError::Encode {
-        key: key.clone(),
-        source,
-    }
+fn encode_error(key: &Key, source: ParquetError) -> EncodeError {
+    let key = key.clone();
+    EncodeError { key, source }
 }
 
 #[cfg(test)]
@@ -262,7 +267,7 @@ mod tests {
 
     use super::*;
     use crate::ids::Offset;
-    use crate::sink::parquet::Compression;
+    use crate::sink::compression::Compression;
     use crate::source::{Origin, SplitIndex};
 
     const ROWS: usize = 5_000;
@@ -284,24 +289,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn over_the_budget_the_largest_open_file_is_closed_before_its_barrier() {
+    /// With what it sends, which has to be kept, as an uploader does.
+    fn writer(
+        budget: usize,
+        roll_size: usize,
+        row_group_rows: usize,
+    ) -> (ParquetSinkWriter, mpsc::UnboundedReceiver<Command>) {
         let settings = PartSettings {
             root: Root::Output,
             job: JobId::random(),
             generation: Generation::FIRST,
             subtask: SubtaskIndex(0),
-            roll_size: usize::MAX,
+            roll_size,
             parquet: ParquetOptions {
                 compression: Compression::None,
+                row_group_rows,
                 ..ParquetOptions::default()
             },
             bucketing: Bucketing::by_hour(),
             markers: false,
         };
-        // What the files send has to be kept, as an uploader does.
-        let (uploader, _commands) = mpsc::unbounded_channel();
-        let mut writer = ParquetSinkWriter::new(settings, uploader, Budget::new(4 << 20));
+        let (uploader, commands) = mpsc::unbounded_channel();
+        let writer = ParquetSinkWriter::new(settings, uploader, Budget::new(budget));
+        (writer, commands)
+    }
+
+    #[test]
+    fn over_the_budget_the_largest_open_file_is_closed_before_its_barrier() {
+        let (mut writer, _commands) = writer(4 << 20, usize::MAX, usize::MAX);
         let splits = [Split::new("lineage-input", 0)];
         let (small, large) = (EpochMillis(0), EpochMillis(3_600_000));
         let (now, mut written) = (CheckpointId(1), 0);
@@ -315,9 +330,44 @@ mod tests {
         let files = writer.close(now).unwrap();
         let counts: Vec<_> = files.iter().map(|file| file.rows).collect();
         assert_eq!(counts, [written, ROWS as u64]);
-        // Nothing is encoded before the uploader does that: rows do not wait for it.
+        assert_eq!(writer.budget.usage().open_files, 0);
+    }
+
+    #[test]
+    fn of_many_equal_files_over_the_budget_only_as_many_are_closed_as_make_up_the_excess() {
+        let (mut writer, _commands) = writer(16 << 20, usize::MAX, usize::MAX);
+        let splits = [Split::new("lineage-input", 0)];
+        let (now, mut hour) = (CheckpointId(1), 0);
+        while writer.rolled.is_empty() {
+            let time = EpochMillis(hour % 40 * 3_600_000);
+            writer.write(&rows(), &splits, time, now).unwrap();
+            hour += 1;
+            assert!(hour < 4_000, "nothing was closed");
+        }
+        assert_eq!((writer.rolled.len(), writer.open_files()), (1, 39));
+    }
+
+    #[test]
+    fn what_closed_files_hold_until_they_are_encoded_counts_whole() {
+        // The row groups of a file are encoded, and make up no piece that could leave.
+        let (mut writer, mut commands) = writer(64 << 20, 1 << 20, 1_000);
+        let splits = [Split::new("lineage-input", 0)];
+        for _ in 0..60 {
+            let now = EpochMillis(0);
+            writer
+                .write(&rows(), &splits, now, CheckpointId(1))
+                .unwrap();
+        }
+        let bytes = 60 * ROWS * 36;
+        assert!(writer.rolled.len() >= 8, "{}", writer.rolled.len());
         let usage = writer.budget.usage();
-        assert_eq!(usage.open_files, 0);
-        assert!(usage.in_flight >= 4 << 20, "{usage:?}");
+        assert!(usage.open_files + usage.in_flight >= bytes, "{usage:?}");
+
+        // Rows do not wait for the end of a file: it is handed over as it is.
+        let Some(Command::Open { mut pieces, .. }) = commands.try_recv().ok() else {
+            panic!("no file was opened");
+        };
+        assert!(matches!(pieces.try_recv(), Ok(Piece::Tail(_))));
+        assert!(matches!(pieces.try_recv(), Ok(Piece::End)));
     }
 }

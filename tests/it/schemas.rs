@@ -6,7 +6,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
 use crate::harness::read_back::{Past, assert_consistent, assert_exact, python, report};
-use crate::harness::records::{avro_bytes, avro_long, encode};
+use crate::harness::records::{avro_bytes, avro_long, encode, single_object_encoded};
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 
 const SCHEMA: &str = r#"{
@@ -111,11 +111,9 @@ json.dump(sorted(rows, key=lambda row: row["kafka_offset"]), sys.stdout, default
 
 #[test]
 fn single_object_encoded_records_are_archived_and_others_dropped_with_their_reason() {
-    // CRC-64-AVRO of the default schema.
-    const HEADER: [u8; 10] = [0xc3, 0x01, 0xa6, 0xb5, 0xc9, 0x54, 0xf4, 0xa4, 0xf0, 0x47];
     for storage in [Storage::Local, Storage::S3] {
         let (archive, topic) = (Archive::new(storage), Topic::create(1));
-        let framed = |number| [&HEADER[..], &encode(0, number)].concat();
+        let framed = |number| single_object_encoded(&encode(0, number));
         let mut of_another_schema = framed(3);
         of_another_schema[9] ^= 1;
         let values = [
@@ -123,8 +121,8 @@ fn single_object_encoded_records_are_archived_and_others_dropped_with_their_reas
             framed(1),
             // Without its frame, with half of it, and with nothing in it.
             encode(0, 2),
-            HEADER[..7].to_vec(),
-            HEADER.to_vec(),
+            single_object_encoded(&[])[..7].to_vec(),
+            single_object_encoded(&[]),
             of_another_schema,
             framed(4),
         ];
@@ -173,7 +171,8 @@ json.dump([[offset for offset, _ in output], [[offset, row["error"].split(":")[0
 #[test]
 fn files_are_compressed_as_the_setting_says() {
     for (setting, codec) in [
-        ("zstd", "ZSTD"),
+        ("zstd:1", "ZSTD"),
+        ("zstd:9", "ZSTD"),
         ("snappy", "SNAPPY"),
         ("lz4", "LZ4_RAW"),
         ("none", "UNCOMPRESSED"),

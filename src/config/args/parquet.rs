@@ -7,12 +7,17 @@ use clap::builder::StringValueParser;
 
 use super::forgiving::Trimmed;
 use super::parse_size;
-use crate::sink::parquet::Compression;
+use crate::sink::compression::Compression;
 
 #[derive(Debug, Args)]
 pub struct ParquetArgs {
-    /// How the columns of a Parquet file are compressed
-    #[arg(long, env = "PARQUET_COMPRESSION", value_enum, default_value = "zstd")]
+    /// How the columns of a Parquet file are compressed: zstd:LEVEL (1 to 22), snappy, lz4 or none
+    #[arg(
+        long,
+        env = "PARQUET_COMPRESSION",
+        default_value = "zstd:1",
+        value_name = "CODEC"
+    )]
     pub parquet_compression: Compression,
 
     /// A row group ends at so many rows

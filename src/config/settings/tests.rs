@@ -301,6 +301,22 @@ fn bad_values_are_refused_with_the_name_of_their_setting() {
         (vec!["--unknown"], "--unknown"),
         (vec!["--avro-format", "confluent"], "SCHEMA_REGISTRY_URL"),
         (
+            vec!["--value-format=bytes", "--avro-format=single-object"],
+            "AVRO_FORMAT is for Avro",
+        ),
+        (
+            vec![
+                "--value-format=bytes",
+                "--avro-schema=avro/input_event.avsc",
+            ],
+            "AVRO_SCHEMA is for Avro",
+        ),
+        (
+            confluent(&["--schema-registry-url=http://r:8081", "--kafka-topic=a,b"]),
+            "KAFKA_TOPIC=a,b is not one topic",
+        ),
+        (vec!["--parquet-compression=gzip"], "zstd:LEVEL"),
+        (
             vec!["--schema-registry-url", "http://r:8081"],
             "AVRO_FORMAT=confluent",
         ),

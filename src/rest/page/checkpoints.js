@@ -6,7 +6,7 @@ import { bytes, count, duration, exact, exactMs, iso, moment, NOT_KNOWN, plural 
 
 const ROWS = 10;
 export const PHASES = [
-  ["barrier", "barrier and closing files"],
+  ["barrier", "barrier"],
   ["upload", "uploads"],
   ["commit_log", "commit log"],
   ["slot", "slot"],

@@ -62,7 +62,7 @@ pub struct Acked {
 /// How long each phase took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Phases {
-    /// Until the last subtask had taken the barrier and closed its files.
+    /// Until the last subtask had closed its files to further rows.
     pub barrier: Duration,
     /// Until the last file was durable.
     pub upload: Duration,

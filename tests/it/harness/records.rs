@@ -53,6 +53,13 @@ pub fn framed(schema: u32, datum: &[u8]) -> Vec<u8> {
     [&[0][..], &schema.to_be_bytes(), datum].concat()
 }
 
+/// A datum of the default schema in Avro's single-object encoding.
+pub fn single_object_encoded(datum: &[u8]) -> Vec<u8> {
+    // Behind the magic number the schema's CRC-64-AVRO.
+    const HEADER: [u8; 10] = [0xc3, 0x01, 0xa6, 0xb5, 0xc9, 0x54, 0xf4, 0xa4, 0xf0, 0x47];
+    [&HEADER[..], datum].concat()
+}
+
 /// One record of the default schema as an Avro datum.
 pub fn encode(partition: i32, number: u64) -> Vec<u8> {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
