@@ -1,6 +1,5 @@
 //! Requests to a schema registry, in the API of Confluent's: GET only.
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::header::ACCEPT;
@@ -36,6 +35,9 @@ pub enum RegistryError {
     /// Waiting may help.
     #[error("{0}")]
     Away(String),
+    /// Stays so until somebody changes something.
+    #[error("{url}: {why}")]
+    Tls { url: String, why: String },
     #[error(
         "{url} answers {status}: look at SCHEMA_REGISTRY_USERNAME, SCHEMA_REGISTRY_PASSWORD or \
          SCHEMA_REGISTRY_TOKEN, and what they are permitted"
@@ -52,7 +54,7 @@ pub enum RegistryError {
 
 impl RegistryError {
     pub fn waiting_helps(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Denied { .. })
+        matches!(self, Self::Away(_) | Self::Tls { .. } | Self::Denied { .. })
     }
 }
 
@@ -141,7 +143,7 @@ impl RegistryClient {
         // be forbidden, and those of the topic not.
         match self.ask(&["schemas", "ids", "1"], None).await {
             Err(RegistryError::Denied { status, .. }) if status == StatusCode::FORBIDDEN => Ok(()),
-            Err(error @ (RegistryError::Away(_) | RegistryError::Denied { .. })) => Err(error),
+            Err(error) if error.waiting_helps() => Err(error),
             _ => Ok(()),
         }
     }
@@ -188,13 +190,21 @@ impl RegistryClient {
 
     /// The first registry that answers.
     async fn ask(&self, path: &[&str], query: Option<&str>) -> Result<Answer, RegistryError> {
-        let mut away = Vec::new();
+        let (mut away, mut faults) = (Vec::new(), Vec::new());
         for url in &self.urls {
             match self.ask_one(url, path, query).await {
                 Err(RegistryError::Away(why)) => away.push(why),
+                Err(error @ RegistryError::Tls { .. }) => faults.push(error),
                 result => return result,
             }
         }
+        // One that is away may be all right when it is back.
+        if away.is_empty()
+            && let Some(error) = faults.pop()
+        {
+            return Err(error);
+        }
+        away.extend(faults.iter().map(ToString::to_string));
         let away = format!("SCHEMA_REGISTRY_URL: {}", away.join("; "));
         Err(RegistryError::Away(away))
     }
@@ -209,7 +219,17 @@ impl RegistryClient {
         let away = |why: String| RegistryError::Away(format!("{shown}: {why}"));
         let broken = |e: reqwest::Error| {
             let e = e.without_url();
-            away(with_causes(&e) + scheme_hint(base, &e))
+            if let Some(fault) = tls_fault(&e) {
+                let url = shown.clone();
+                let why = said_of(&fault);
+                return RegistryError::Tls { url, why };
+            }
+            let no_http = find::<hyper::Error>(&e).is_some_and(hyper::Error::is_parse);
+            let hint = match base.scheme() {
+                "http" if no_http => " (what answers there speaks no HTTP: is https:// meant?)",
+                _ => "",
+            };
+            away(with_causes(&e) + hint)
         };
         let mut url = base.clone();
         match url.path_segments_mut() {
@@ -263,14 +283,14 @@ impl RegistryClient {
     }
 }
 
-/// What to say of an answer in the other protocol than the one it was asked in.
-fn scheme_hint(base: &Url, error: &(dyn Error + 'static)) -> &'static str {
-    let no_tls = || matches!(tls_fault(error), Some(TlsFault::NoTls(_)));
-    let no_http = || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
-    match base.scheme() {
-        "https" if no_tls() => " (what answers there speaks no TLS: is http:// meant?)",
-        "http" if no_http() => " (what answers there speaks no HTTP: is https:// meant?)",
-        _ => "",
+fn said_of(fault: &TlsFault<'_>) -> String {
+    match fault {
+        TlsFault::Untrusted(why) => format!(
+            "its certificate is not trusted: {why}; SCHEMA_REGISTRY_CA_FILE names those of authorities that are \
+             trusted beside the system's"
+        ),
+        TlsFault::NoTls(why) => format!("it speaks no TLS: {why} (is http:// meant?)"),
+        TlsFault::Refused(why) => format!("it ends the connection by TLS: {why}"),
     }
 }
 

@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use crate::harness::certificates::Authority;
 use crate::harness::read_back::{Past, assert_exact, assert_exact_of, python};
+use crate::harness::records::{encode, framed, single_object_encoded};
+use crate::harness::registry::Registry;
 use crate::harness::s3::User;
 use crate::harness::secured_kafka::{
     ARCHIVER, KEY_PASSWORD, Listener, PASSWORD, secured_kafka, token,
@@ -58,24 +60,74 @@ fn first_folders(archive: &Archive) -> BTreeSet<String> {
     folders.map(str::to_owned).collect()
 }
 
+/// The only one of a page.
+#[track_caller]
+fn command(page: &str) -> String {
+    let [command] = &commands(page)[..] else {
+        panic!("one example is expected: {:?}", commands(page));
+    };
+    command.clone()
+}
+
 #[test]
-fn of_folders_and_complete_hours() {
-    let pages = [
-        (
-            include_str!("../../docs/buckets.md"),
-            ["dt=2023-11-14", "dt=2023-11-26", "dt=2023-12-08"].as_slice(),
-        ),
-        (include_str!("../../docs/complete-hours.md"), &["year=2023"]),
-    ];
-    for (page, folders) in pages {
-        let [command] = &commands(page)[..] else {
-            panic!("one example is expected: {:?}", commands(page));
-        };
-        let (archive, topic) = (Archive::new(Storage::Local), Topic::create(3));
-        topic.produce(300);
-        works(&archive, command, &[("KAFKA_TOPIC", &topic.name)]);
+fn of_folders() {
+    let command = command(include_str!("../../docs/buckets.md"));
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(3));
+    topic.produce(300);
+    works(&archive, &command, &[("KAFKA_TOPIC", &topic.name)]);
+    assert_exact(&archive, &topic, Past::Calm);
+    let folders = ["dt=2023-11-14", "dt=2023-11-26", "dt=2023-12-08"];
+    assert!(first_folders(&archive).iter().eq(&folders));
+}
+
+#[test]
+fn of_complete_hours() {
+    let command = command(include_str!("../../docs/complete-hours.md"));
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
+    topic.produce(300);
+    // Of a day that is eleven days later.
+    topic.produce_raw(0, [Some(encode(1, 0).as_slice())]);
+    works(&archive, &command, &[("KAFKA_TOPIC", &topic.name)]);
+    let mut markers = archive.keys(Root::Output);
+    markers.retain(|key| key.ends_with("/_SUCCESS"));
+    assert_eq!(markers, ["year=2023/month=11/day=14/hour=22/_SUCCESS"]);
+}
+
+#[test]
+fn of_wire_formats_and_a_registry_with_tls_and_logins() {
+    let commands = commands(include_str!("../../docs/schemas.md"));
+    let [single_object, by_password, by_token] = &commands[..] else {
+        panic!("three examples are expected: {commands:?}");
+    };
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
+    topic.produce_as(10, |_, record| {
+        single_object_encoded(&encode(0, record.number))
+    });
+    works(&archive, single_object, &[("KAFKA_TOPIC", &topic.name)]);
+    assert_exact(&archive, &topic, Past::Calm);
+
+    let (registry, ours) = (Registry::get(), Authority::new("ours"));
+    let (folder, certificate) = (Folder::new(), ours.issue("registry", &["localhost"]));
+    ours.write(&folder.path().join("ca.pem"));
+    secret(&folder, "registry-password", "geheim");
+    secret(&folder, "registry-token", "geheim");
+    let schema = serde_json::from_str(include_str!("../../avro/input_event.avsc")).unwrap();
+    let files = format!("{}/", folder.path().display());
+    for (command, login) in [
+        (by_password, "Basic bGluZWFnZTpnZWhlaW0="),
+        (by_token, "Bearer geheim"),
+    ] {
+        let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
+        let id = registry.register(&topic.name, &schema);
+        topic.produce_as(10, |_, record| framed(id, &encode(0, record.number)));
+        let door = registry.door_with(login, &certificate);
+        let command = command
+            .replace("https://registry.example.com", &door.url())
+            .replace("/etc/lineage/", &files)
+            .replace("/run/secrets/", &files)
+            .replace("orders-value", &topic.name);
+        works(&archive, &command, &[("KAFKA_TOPIC", &topic.name)]);
         assert_exact(&archive, &topic, Past::Calm);
-        assert!(first_folders(&archive).iter().eq(folders));
     }
 }
 
@@ -113,9 +165,7 @@ fn of_topics_and_starts() {
 #[test]
 fn of_values_that_are_no_avro_and_of_what_kafka_has_beside_them() {
     let page = include_str!("../../docs/types.md");
-    let [command] = &commands(page)[..] else {
-        panic!("one example is expected: {:?}", commands(page));
-    };
+    let command = command(page);
     let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
     topic.produce_raw(0, [Some(b"click".as_slice()), None]);
     works(&archive, &command.replace("clicks", &topic.name), &[]);

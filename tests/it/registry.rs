@@ -4,10 +4,12 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::harness::certificates::Authority;
 use crate::harness::read_back::{Past, assert_consistent, assert_exact, python, report};
 use crate::harness::records::{Delivered, avro_bytes, avro_long, encode, framed};
 use crate::harness::registry::Registry;
 use crate::harness::{Archive, Folder, LONG, Lineage, Root, Storage, Topic, looking, wait_for};
+use crate::refusals::refused;
 
 /// The reader's schema of these tests: the default one.
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/avro/input_event.avsc");
@@ -323,27 +325,39 @@ fn a_wrong_password_and_a_missing_subject_are_refused_at_the_start() {
 }
 
 #[test]
-fn a_registry_with_a_certificate_of_a_private_ca_is_trusted_with_that_ca_alone() {
-    let registry = Registry::get();
-    let (door, ca) = registry.door_with_tls();
+fn a_certificate_of_the_registry_is_trusted_with_its_ca_alone_and_refused_with_the_reason() {
+    let (registry, ours) = (Registry::get(), Authority::new("ours"));
     let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
     let id = registry.register(&topic.name, &first());
     topic.produce_as(10, |_, record| written([id; 3], 0, record));
-    let url = door.url();
-    let more = ["--bounded", "--avro-schema", READER];
-    let mut waits = Lineage::start(&archive, &topic, &flags(&url, &more));
-    waits.wait_until_it_says("waiting for the schema registry");
-    assert!(waits.says("certificate") > 0, "{}", waits.log());
-    waits.kill();
-
     let folder = Folder::new();
     let file = folder.path().join("ca.pem");
-    fs::write(&file, ca).unwrap();
-    let more = [
-        &more[..],
+    ours.write(&file);
+    let plain = ["--bounded", "--avro-schema", READER];
+    let trusting = [
+        &plain[..],
         &["--schema-registry-ca-file", file.to_str().unwrap()],
     ]
     .concat();
-    Lineage::run(&archive, &topic, &flags(&url, &more));
+    let good = ours.issue("registry", &["localhost"]);
+    for (certificate, more, why) in [
+        (&good, &plain[..], "UnknownIssuer"),
+        (
+            &ours.issue_expired("registry", &["localhost"]),
+            &trusting,
+            "expired",
+        ),
+        (
+            &ours.issue("registry", &["other.example"]),
+            &trusting,
+            "not valid for name",
+        ),
+    ] {
+        let door = registry.door_with_tls(certificate);
+        let said = ["SCHEMA_REGISTRY_URL", "certificate", why];
+        refused(&archive, &topic, &flags(&door.url(), more), &[], 2, &said);
+    }
+    let door = registry.door_with_tls(&good);
+    Lineage::run(&archive, &topic, &flags(&door.url(), &trusting));
     assert_exact(&archive, &topic, Past::Calm);
 }

@@ -318,7 +318,7 @@ async fn a_registry_that_is_asked_in_the_wrong_protocol_is_said_to_be() {
     };
     let by_tls = of(format!("https://{}", registry.address));
     let said = by_tls.check().await.unwrap_err().to_string();
-    assert!(said.contains("SCHEMA_REGISTRY_URL: https://"), "{said}");
+    assert!(said.starts_with("https://"), "{said}");
     assert!(said.ends_with("is http:// meant?)"), "{said}");
 
     // Some ports of TLS answer anything else with an alert; others only close.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::producer::BaseRecord;
+
 use super::kafka::Topic;
 use super::records::{Delivered, encode};
 use super::sender::Sender;
@@ -134,6 +136,15 @@ impl Topic {
         for value in values {
             sender.send(&self.name, partition, 0, value);
         }
+        sender.flush();
+    }
+
+    /// Produces a value with this time, in milliseconds since 1970, to the first partition.
+    pub fn produce_at(&self, time: i64, value: &[u8]) {
+        let sender = self.sender(&[]);
+        let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.name, 0);
+        let record = record.partition(0).timestamp(time).payload(value);
+        sender.0.send(record).map_err(|(error, _)| error).unwrap();
         sender.flush();
     }
 

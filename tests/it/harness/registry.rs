@@ -5,14 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+use super::certificates::Certificate;
 use super::{LONG, block_on, server, wait_for};
 
 /// Where it has Confluent's API.
@@ -85,21 +83,14 @@ impl Registry {
         Door::before(self, Some(login.to_owned()), None)
     }
 
-    /// A door that speaks TLS, and the certificate in PEM of the CA that has signed its own.
-    pub fn door_with_tls(self: &Arc<Self>) -> (Door, String) {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let own = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let own = own.signed_by(&key, &ca).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![own.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        (Door::before(self, None, Some(acceptor)), ca.pem())
+    /// A door that speaks TLS with this certificate.
+    pub fn door_with_tls(self: &Arc<Self>, certificate: &Certificate) -> Door {
+        Door::before(self, None, Some(certificate.acceptor()))
+    }
+
+    /// Both in one.
+    pub fn door_with(self: &Arc<Self>, login: &str, certificate: &Certificate) -> Door {
+        Door::before(self, Some(login.to_owned()), Some(certificate.acceptor()))
     }
 }
 
