@@ -13,19 +13,19 @@ from harness.run import PARALLELISM
 from harness.table import markdown, spread
 
 TOPIC = "lineage-input"
-# CPU seconds of lineage for each of the bare limit's, which was 1.65 when this was written (docs/results.md). Above this a
-# change has made lineage slower, on every machine.
-MOST = 2.2
+# CPU seconds of lineage for each of the bare limit's, which is 1.65 to 1.96 as the machine has it (docs/results.md). Above
+# this a change has made lineage slower, on every machine.
+MOST = 2.1
 CONFLUENT = "confluent"
-# The same records with their schema's id in front, for each CPU second without. A tenth is what it may be; single runs of a
-# busy machine differ by as much again.
-MOST_FOR_CONFLUENT = 1.2
+# The same records with their schema's id in front, for each CPU second without.
+MOST_FOR_CONFLUENT = 1.1
 SCHEMA = pathlib.Path(__file__).parent.parent / "avro" / "input_event.avsc"
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3)
+    # Single runs of a busy machine differ by more than what is looked for.
+    parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--records", type=int, default=5_000_000)
     parser.add_argument("--binaries", type=pathlib.Path, required=True, help="folder of the release binaries")
     parser.add_argument("--folder", type=pathlib.Path, required=True, help="where the logs go")

@@ -55,7 +55,7 @@ pub enum EventTimeError {
     NoField { field: String, known: String },
     #[error(
         "field '{field}' is {data_type}, which is no time: give one with the logical type \
-         timestamp-millis, timestamp-micros or date, or a long with milliseconds since 1970"
+         timestamp-millis, timestamp-micros, timestamp-nanos or date, or a long with milliseconds since 1970"
     )]
     NoTime { field: String, data_type: DataType },
 }

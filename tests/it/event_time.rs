@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::harness::read_back::{self, Past, assert_exact, python};
-use crate::harness::records::{avro_bytes, avro_long};
-use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic, mix};
+use crate::harness::records::{avro_bytes, avro_long, encode};
+use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic, looking, mix};
 use crate::metrics::scrape_until;
 use crate::refusals::refused;
 
@@ -55,6 +55,37 @@ fn rows_are_in_the_folder_of_their_own_time_in_the_zone_that_was_asked_for() {
 }
 
 #[test]
+fn days_of_23_and_25_hours_have_as_many_folders_with_every_row_in_its_own() {
+    // Of 2026 in Berlin, from midnight to midnight: clocks go forward in March, and back in October.
+    for (midnight, hours) in [("2026-03-28T23:00:00Z", 23), ("2026-10-24T22:00:00Z", 25)] {
+        let midnight: chrono::DateTime<chrono::Utc> = midnight.parse().unwrap();
+        let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
+        let values: Vec<_> = (0..hours * 3)
+            .map(|third| {
+                let mut datum = Vec::new();
+                avro_bytes(b"0a0b0c0d-0102-4304-8506-0708090a0b0c", &mut datum);
+                avro_long(
+                    midnight.timestamp_millis() + third * 20 * 60_000,
+                    &mut datum,
+                );
+                datum
+            })
+            .collect();
+        topic.produce_raw(0, values.iter().map(|value| Some(value.as_slice())));
+        let flags = [
+            "--bounded",
+            "--bucket-by=field:timestamp",
+            "--bucket-zone=Europe/Berlin",
+            "--bucket-pattern=%F/hour=%H%z",
+        ];
+        Lineage::run(&archive, &topic, &flags);
+        assert_eq!(folders(&archive).len(), usize::try_from(hours).unwrap());
+        let misplaced = misplaced(&archive, "Europe/Berlin", "%F/hour=%H%z");
+        assert_eq!(misplaced, "none");
+    }
+}
+
+#[test]
 fn a_late_record_goes_to_its_own_folder_and_closes_no_other_file() {
     let (archive, topic) = (Archive::new(Storage::Local), Topic::create(2));
     let flags = [
@@ -88,23 +119,22 @@ fn wait_until_read(lineage: &mut Lineage, records: u32) {
 #[test]
 fn by_kafkas_time_the_folder_is_that_of_the_record_in_kafka() {
     let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
-    let before = chrono::Utc::now();
-    topic.produce(100);
-    topic.produce_raw(0, [Some(&b"not avro"[..])]);
-    let after = chrono::Utc::now();
+    let days = ["2024-02-29", "2024-03-01", "2025-12-31"];
+    for (number, day) in (0..).zip(days) {
+        let noon: chrono::DateTime<chrono::Utc> = format!("{day}T12:00:00Z").parse().unwrap();
+        topic.produce_at(noon.timestamp_millis(), &encode(0, number));
+        topic.produce_at(noon.timestamp_millis(), b"not avro");
+    }
     let flags = [
         "--bounded",
         "--bucket-by=kafka-timestamp",
-        "--bucket-pattern=%Y%m%d%H%M",
+        "--bucket-pattern=%Y-%m-%d",
     ];
     Lineage::run(&archive, &topic, &flags);
-    assert_exact(&archive, &topic, Past::Calm);
-    let minute = |time: chrono::DateTime<chrono::Utc>| time.format("%Y%m%d%H%M").to_string();
     for root in [Root::Output, Root::Dropped] {
-        for key in archive.keys(root) {
-            let folder = key.split_once('/').unwrap().0.to_owned();
-            assert!(minute(before) <= folder && folder <= minute(after), "{key}");
-        }
+        let keys = archive.keys(root);
+        let folders = keys.iter().map(|key| key.split_once('/').unwrap().0);
+        assert!(folders.eq(days), "{keys:?}");
     }
 }
 
@@ -160,11 +190,17 @@ fn a_backfill_over_48_hours_of_event_time_stays_within_300_mb() {
         "--bucket-by=field:at",
         "--checkpoint-interval=1h",
     ];
-    let mut lineage = Lineage::start(&archive, &topic, &flags);
+    let savepoints = archive.savepoints();
+    let savepoints = [("SAVEPOINTS_PATH", savepoints.as_str())];
+    let mut lineage = Lineage::start_with(&archive, &topic, &flags, &savepoints);
     wait_until_read(&mut lineage, ROWS);
+    // With the closing of all its files, which a stop would not let be seen.
+    let rest = format!("http://{}", lineage.address());
+    let saved = looking(&archive, &["savepoint", "--rest", &rest]);
+    assert!(saved.status.success(), "{saved:?}");
     let peak = lineage.peak_bytes();
     lineage.stop();
-    assert!(peak < 300 << 20, "{} MiB", peak >> 20);
+    assert!(peak < 300_000_000, "{peak} bytes");
     assert_eq!(folders(&archive).len(), 48);
     let report = read_back::report(&archive, &topic);
     assert_eq!(report["output_rows"], ROWS);

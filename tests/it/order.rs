@@ -76,7 +76,7 @@ fn no_file_becomes_visible_before_its_commit_log_line_and_its_slot_are_there() {
         }
         Fate::Pass
     });
-    let flow = topic.flow(20_000);
+    let producing = topic.produce_slowly(60_000, 20_000);
     let flags = [
         "--checkpoint-interval",
         "200ms",
@@ -87,7 +87,7 @@ fn no_file_becomes_visible_before_its_commit_log_line_and_its_slot_are_there() {
     let settings = settings.each_ref().map(|(name, url)| (*name, url.as_str()));
     let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
     lineage.wait_until_it_says_times("checkpoint complete", 5);
-    flow.end();
+    producing.join().unwrap();
     lineage.stop();
 
     let completions = completions.lock().unwrap();

@@ -8,7 +8,7 @@ use rdkafka::producer::BaseRecord;
 use serde_json::{Value, json};
 
 use crate::harness::read_back::python;
-use crate::harness::records::{avro_bytes, avro_long};
+use crate::harness::records::{avro_bytes, avro_long, encode};
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic};
 use crate::refusals::refused;
 
@@ -121,6 +121,14 @@ fn samples() -> Vec<Sample> {
             r#"{"type":"long","logicalType":"local-timestamp-nanos"}"#,
             NANOS,
         ),
+        // Taken as what they stand on.
+        sample(
+            r#"{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}"#,
+            |d| d.extend(b"0123456789abcdef"),
+        ),
+        sample(r#"{"type":"bytes","logicalType":"big-decimal"}"#, |d| {
+            avro_bytes(b"ab", d)
+        }),
     ]
 }
 
@@ -234,6 +242,45 @@ fn what_parquet_has_no_form_for_is_refused_at_the_start_by_its_field() {
             "docs/types.md does not name {avro}"
         );
     }
+}
+
+#[test]
+fn keys_headers_and_times_stay_with_their_records_where_others_between_them_are_dropped() {
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
+    let sender = topic.sender(&[]);
+    for number in 0..3_000_u32 {
+        let (own, good) = (number.to_string(), encode(0, u64::from(number)));
+        let broken = number % 3 == 0 || (700..900).contains(&number);
+        let header = Header {
+            key: "number",
+            value: Some(&own),
+        };
+        let record = BaseRecord::<str, [u8], usize>::with_opaque_to(&topic.name, 0)
+            .partition(0)
+            .timestamp(1_700_000_000_000 + i64::from(number))
+            .headers(OwnedHeaders::new().insert(header))
+            .key(&own)
+            .payload(if broken { b"x" } else { good.as_slice() });
+        sender.0.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    sender.flush();
+    let flags = ["--bounded", "--kafka-columns=key,headers,timestamp"];
+    Lineage::run(&archive, &topic, &flags);
+    // `timestamp` is in the value: by it the row is known.
+    let script = r#"
+import duckdb, json, sys
+rows = duckdb.sql(f"""SELECT count(*), bool_and(
+    epoch_ms(timestamp) - 1700000000000 = kafka_offset AND decode(kafka_key) = kafka_offset::VARCHAR
+    AND decode(kafka_headers[1].value) = kafka_offset::VARCHAR AND len(kafka_headers) = 1
+    AND epoch_ms(kafka_timestamp) - 1700000000000 = kafka_offset)
+    FROM read_parquet('{sys.argv[1]}/**/*.parquet', hive_partitioning = false)""").fetchall()
+json.dump(rows[0], sys.stdout)
+"#;
+    let output = archive.mirror(Root::Output);
+    let found = python(&["-c", script, output.to_str().unwrap()], "");
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let good = (0..3_000).filter(|n| n % 3 != 0 && !(700..900).contains(n));
+    assert_eq!(found, json!([good.count(), true]));
 }
 
 #[test]

@@ -149,3 +149,72 @@ impl CredentialProvider for Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex as StdMutex;
+
+    use object_store::client::{HttpResponse, HttpService};
+
+    use super::*;
+
+    /// An agent's answers, one for each time that it is asked.
+    #[derive(Debug)]
+    struct Answers(StdMutex<VecDeque<(u16, String)>>);
+
+    #[async_trait]
+    impl HttpService for Answers {
+        async fn call(&self, _: HttpRequest) -> Result<HttpResponse, HttpError> {
+            let (status, body) = self.0.lock().unwrap().pop_front().unwrap();
+            let answer = http::Response::builder().status(status).body(body.into());
+            Ok(answer.unwrap())
+        }
+    }
+
+    fn agent(answers: impl IntoIterator<Item = (u16, String)>) -> Agent {
+        let answers = Answers(StdMutex::new(answers.into_iter().collect()));
+        let uri = http::Uri::from_static("http://169.254.170.23/v1/credentials");
+        Agent::new(uri, AgentToken::None, HttpClient::new(answers))
+    }
+
+    /// Credentials with this id that are good for so many minutes.
+    fn good_for(minutes: i64, id: &str) -> (u16, String) {
+        let until = (Utc::now() + TimeDelta::minutes(minutes)).to_rfc3339();
+        let answer = serde_json::json!({
+            "AccessKeyId": id, "SecretAccessKey": "s", "Token": "t", "Expiration": until,
+        });
+        (200, answer.to_string())
+    }
+
+    async fn id(agent: &Agent) -> Result<String, String> {
+        let given = agent.get_credential().await;
+        given
+            .map(|given| given.key_id.clone())
+            .map_err(|e| e.to_string())
+    }
+
+    #[tokio::test]
+    async fn credentials_are_asked_for_anew_five_minutes_before_they_expire_and_not_earlier() {
+        let agent = agent([good_for(4, "a"), good_for(6, "b")]);
+        let ids = [id(&agent).await, id(&agent).await, id(&agent).await];
+        assert_eq!(ids.map(Result::unwrap), ["a", "b", "b"]);
+    }
+
+    #[tokio::test]
+    async fn while_the_agent_refuses_those_that_are_still_good_stay_in_use() {
+        let refused = || (500, String::new());
+        let agent = agent([good_for(4, "a"), refused(), good_for(60, "b")]);
+        let ids = [id(&agent).await, id(&agent).await, id(&agent).await];
+        assert_eq!(ids.map(Result::unwrap), ["a", "a", "b"]);
+
+        let agent = self::agent([good_for(-1, "a"), refused()]);
+        assert_eq!(
+            id(&agent).await.unwrap(),
+            "a",
+            "the store says that it is over"
+        );
+        let said = id(&agent).await.unwrap_err();
+        assert!(said.contains("status code: 500"), "{said}");
+    }
+}

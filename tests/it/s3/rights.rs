@@ -94,6 +94,12 @@ fn without_the_rights_to_delete_and_to_list_uploads_it_runs_and_says_what_stays(
         lineage.log()
     );
     assert_eq!(lineage.says("s3:DeleteObject is not permitted"), 4);
+    assert_eq!(
+        lineage.says("orphans are not looked for"),
+        2,
+        "{}",
+        lineage.log()
+    );
     for root in Root::ALL {
         assert_eq!(archive.trials(root).len(), 1, "{root:?}");
     }

@@ -111,6 +111,15 @@ fn run_of_says_no_secret(produce: impl Fn(&Topic), settings: &Settings, further:
         for path in PATHS {
             assert_has_none(path, &get(&address, path), further);
         }
+        let jobs = get(&address, "/jobs");
+        let job = jobs.split(r#""id":""#).nth(1).unwrap();
+        let job = job.split('"').next().unwrap();
+        for what in ["", "/config", "/exceptions", "/checkpoints", "/plan"] {
+            let path = format!("/jobs/{job}{what}");
+            let answer = get(&address, &path);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+            assert_has_none(&path, &answer, further);
+        }
         let rest = format!("http://{}", address.trim_start_matches("http://"));
         let asked = [("REST_URL", rest.as_str()), ("REST_TOKEN", REST_TOKEN)];
         for command in [["status", "--json"], ["savepoint", "--json"]] {
@@ -141,9 +150,9 @@ fn read(archive: &Archive, root: Root, key: &str) -> String {
 }
 
 fn assert_has_none_in_store(archive: &Archive, further: &[&str]) {
-    for root in [Root::Checkpoints, Root::CommitLog, Root::Output] {
+    for root in Root::ALL {
         let keys = archive.keys(root);
-        assert!(!keys.is_empty(), "{root:?}");
+        assert!(!keys.is_empty() || root == Root::Dropped, "{root:?}");
         for key in keys {
             assert_has_none(&key, &read(archive, root, &key), further);
         }
