@@ -1,7 +1,5 @@
 //! Transactions: aborted records appear nowhere, and markers at the end are no lag.
 
-use std::time::Duration;
-
 use rdkafka::Offset;
 
 use crate::harness::read_back::{Past, assert_exact};
@@ -41,7 +39,7 @@ fn a_bounded_run_ends_behind_a_tail_of_markers_and_aborted_records_without_lag()
     }
     for _ in 0..2 {
         let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
-        lineage.ends_within(Duration::from_secs(30), 0);
+        lineage.ends_with(0);
         // 301 offsets of the first, and one marker for each aborted hundred.
         assert_eq!(archive.next_offsets(), [301 + 5 * 101; 4]);
     }
@@ -60,11 +58,11 @@ fn a_bounded_run_ends_before_a_transaction_that_is_open_and_the_next_one_archive
     transactions.run(100, true);
     let open = transactions.begin(50);
     let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
-    lineage.ends_within(Duration::from_secs(30), 0);
+    lineage.ends_with(0);
     assert_eq!(archive.next_offsets(), [101; 2]);
     transactions.end(open, true);
     let mut lineage = Lineage::start(&archive, &topic, &["--bounded"]);
-    lineage.ends_within(Duration::from_secs(30), 0);
+    lineage.ends_with(0);
     assert_eq!(archive.next_offsets(), [152; 2]);
     assert_exact(&archive, &topic, Past::Calm);
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lineage::store::s3::trial::TRIAL;
 
 use crate::harness::proxy::{Fate, Proxy, Request};
+use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{Archive, Lineage, Root, Storage, Topic};
 
 /// A start with a store that treats some requests of the trial like this. It is refused with these words.
@@ -71,6 +72,18 @@ fn one_that_does_not_know_the_checksum_is_refused_with_the_setting() {
             false => Fate::Pass,
         },
     );
+}
+
+#[test]
+fn with_the_other_kinds_of_checksums_it_archives_as_well() {
+    for checksum in ["sha256", "none"] {
+        let (archive, topic) = (Archive::new(Storage::S3), Topic::create(2));
+        topic.produce(5_000);
+        let settings = [("S3_CHECKSUM", checksum)];
+        let mut lineage = Lineage::start_with(&archive, &topic, &["--bounded"], &settings);
+        lineage.ends_with(0);
+        assert_exact(&archive, &topic, Past::Calm);
+    }
 }
 
 #[test]
