@@ -3,7 +3,7 @@
 # them when needed, starts them in a temporary folder, and stops them again, whatever happens.
 #
 #   scripts/bench.sh [--no-build] [--pairs 5] [--further 2] [--records 10000000]
-#   scripts/bench.sh --quick [--no-build] [--pairs 3] [--records 5000000]
+#   scripts/bench.sh --quick [--no-build] [--pairs 7] [--records 5000000]
 #   scripts/bench.sh --alone [--no-build] [--pairs 3] [--records 10000000]
 #
 # Prints tables and leaves every single run in target/bench/results.json. --quick and --alone need no Flink. --quick
