@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::harness::read_back::{self, Past, assert_exact, python};
-use crate::harness::records::{avro_bytes, avro_long, encode};
+use crate::harness::records::{avro_bytes, avro_long, encode, event};
 use crate::harness::{Archive, Folder, Lineage, Root, Storage, Topic, looking, mix};
 use crate::metrics::scrape_until;
 use crate::refusals::refused;
@@ -62,13 +62,8 @@ fn days_of_23_and_25_hours_have_as_many_folders_with_every_row_in_its_own() {
         let (archive, topic) = (Archive::new(Storage::Local), Topic::create(1));
         let values: Vec<_> = (0..hours * 3)
             .map(|third| {
-                let mut datum = Vec::new();
-                avro_bytes(b"0a0b0c0d-0102-4304-8506-0708090a0b0c", &mut datum);
-                avro_long(
-                    midnight.timestamp_millis() + third * 20 * 60_000,
-                    &mut datum,
-                );
-                datum
+                let time = midnight.timestamp_millis() + third * 20 * 60_000;
+                event("0a0b0c0d-0102-4304-8506-0708090a0b0c", time)
             })
             .collect();
         topic.produce_raw(0, values.iter().map(|value| Some(value.as_slice())));

@@ -83,21 +83,26 @@ impl Certificate {
         (certificate, key)
     }
 
-    /// A server that has it.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
+    /// Both in one text.
+    pub fn together(&self) -> String {
+        format!("{}{}", self.key, self.certificate)
     }
 
     /// Both in one file, as Kafka takes them.
     pub fn write_together(&self, path: &Path) {
-        fs::write(path, format!("{}{}", self.key, self.certificate)).unwrap();
+        fs::write(path, self.together()).unwrap();
     }
+}
+
+/// A server with the certificate and the key that are in this text.
+pub fn acceptor(pem: &str) -> TlsAcceptor {
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// Writes a private key anew, with a password.

@@ -60,14 +60,19 @@ pub fn single_object_encoded(datum: &[u8]) -> Vec<u8> {
     [&HEADER[..], datum].concat()
 }
 
-/// One record of the default schema as an Avro datum.
+/// A record of the default schema as an Avro datum.
+pub fn event(uuid: &str, timestamp: i64) -> Vec<u8> {
+    let mut datum = Vec::with_capacity(48);
+    avro_bytes(uuid.as_bytes(), &mut datum);
+    avro_long(timestamp, &mut datum);
+    datum
+}
+
+/// The one with this number as an Avro datum.
 pub fn encode(partition: i32, number: u64) -> Vec<u8> {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
     let text = uuid_of(partition, number)
         .hyphenated()
         .encode_lower(&mut text);
-    let mut datum = Vec::with_capacity(48);
-    avro_bytes(text.as_bytes(), &mut datum);
-    avro_long(timestamp_of(partition, number), &mut datum);
-    datum
+    event(text, timestamp_of(partition, number))
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::certificates::Certificate;
+use super::certificates::{Certificate, acceptor};
 use super::{LONG, block_on, server, wait_for};
 
 /// Where it has Confluent's API.
@@ -85,12 +85,16 @@ impl Registry {
 
     /// A door that speaks TLS with this certificate.
     pub fn door_with_tls(self: &Arc<Self>, certificate: &Certificate) -> Door {
-        Door::before(self, None, Some(certificate.acceptor()))
+        Door::before(self, None, Some(acceptor(&certificate.together())))
     }
 
     /// Both in one.
     pub fn door_with(self: &Arc<Self>, login: &str, certificate: &Certificate) -> Door {
-        Door::before(self, Some(login.to_owned()), Some(certificate.acceptor()))
+        Door::before(
+            self,
+            Some(login.to_owned()),
+            Some(acceptor(&certificate.together())),
+        )
     }
 }
 

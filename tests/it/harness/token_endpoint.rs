@@ -7,12 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::block_on;
+use super::certificates::acceptor;
 
 pub struct TokenEndpoint {
     pub url: String,
@@ -80,13 +77,7 @@ impl TokenEndpoint {
 
     /// Where the same is asked for by TLS, with the certificate and the key in this file.
     pub fn by_tls(&self, pem: &str) -> String {
-        let certificate = CertificateDer::from_pem_file(pem).unwrap();
-        let key = PrivateKeyDer::from_pem_file(pem).unwrap();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor(&std::fs::read_to_string(pem).unwrap());
         let upstream = url::Url::parse(&self.url).unwrap();
         let upstream = upstream.socket_addrs(|| None).unwrap()[0];
         block_on(async move {
