@@ -14,6 +14,8 @@ MIB = 2**20
 FEW, MANY = 1_000_000, 30_000_000
 MANY_PARTITIONS = 1_000
 IDLE_RECORDS_A_SECOND = 10
+# Of each pair: a 99th percentile wants some hundreds of barriers.
+BARRIER_RUNS = 3
 # Between the start of the service and the first look at its CPU time.
 SETTLE_SECONDS = 15
 
@@ -120,17 +122,20 @@ def main():
             f"{MANY:,} records in 10 partitions": ("many", MANY, 10),
             f"{settings.records:,} records in {MANY_PARTITIONS:,} partitions": ("wide", settings.records, MANY_PARTITIONS),
         }
-        for name, records, partitions in topics.values():
+        filled = [
             topic.fill(settings.binaries, started, name, records, partitions)
+            for name, records, partitions in topics.values()
+        ]
         runs = {title: [] for title in topics}
         firsts, pauses = [], []
         for _ in range(settings.pairs):
             # By turns, so that a machine that grows slower does so for all of them.
             for title, (name, records, _) in topics.items():
                 runs[title].append(alone.catch_up(name, records))
-            first, waits = alone.barriers("many", MANY)
-            firsts.append(first)
-            pauses += waits
+            for _ in range(BARRIER_RUNS):
+                first, waits = alone.barriers("many", MANY)
+                firsts.append(first)
+                pauses += waits
         about = machine.describe(alone.lineage, started)
     print("\n".join(f"- {name}: {value}" for name, value in about.items()))
     print(f"\nMedian (least–most) of {settings.pairs} runs, by turns.\n")
@@ -152,6 +157,7 @@ def main():
         ["start of the process to first record read, s", spread(firsts)],
         [f"idle at {IDLE_RECORDS_A_SECOND} records/s, % of a core", f"{idle_share * 100:.2f}"],
         [f"idle at {IDLE_RECORDS_A_SECOND} records/s, peak RSS, MiB", f"{idle_rss / MIB:.0f}"],
+        ["data-generator, its start and end included, records/s", spread(filled, 0)],
     ]
     print(f"\n{markdown(['', ''], rows)}")
 

@@ -1,6 +1,7 @@
 """Topics to read from."""
 
 import pathlib
+import time
 
 from . import process
 
@@ -9,8 +10,9 @@ PARTITIONS = 10
 
 def fill(binaries: pathlib.Path, servers, topic, records, partitions=PARTITIONS, schema_id=None):
     """A new topic that holds exactly `records` records, as fast as the generator makes them; in Confluent's wire
-    format with a schema id."""
+    format with a schema id. Returns records/s, the generator's start and end included."""
     confluent = [] if schema_id is None else ["--schema-id", str(schema_id)]
+    begin = time.monotonic()
     process.run(
         [
             binaries / "data-generator",
@@ -23,3 +25,4 @@ def fill(binaries: pathlib.Path, servers, topic, records, partitions=PARTITIONS,
         ],
         echo=True,
     )
+    return records / (time.monotonic() - begin)

@@ -13,9 +13,11 @@ use crate::sink::SinkWriter;
 use crate::source::SourceReader;
 use crate::transform::Operator;
 
-/// How long a fetch may wait, and so for how long the records of a slow topic are gathered. Commands end
-/// the wait.
-const FETCH_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long a fetch may wait, and so for how long the records of a slow topic are gathered: what a batch costs is
+/// most of what an idle pipeline costs. Commands end the wait.
+const FETCH_TIMEOUT: Duration = Duration::from_millis(500);
+/// The same where the run ends with the topic: its last fetch waits in vain.
+const BOUNDED_FETCH_TIMEOUT: Duration = Duration::from_millis(100);
 /// How soon a subtask that waits for memory, or for its last barrier, looks again.
 const WAIT: Duration = Duration::from_millis(10);
 
@@ -56,6 +58,10 @@ where
     O: Operator<S::Batch>,
     W: SinkWriter,
 {
+    let fetch_timeout = match subtask.bounded {
+        true => BOUNDED_FETCH_TIMEOUT,
+        false => FETCH_TIMEOUT,
+    };
     loop {
         match commands.try_recv() {
             Ok(command) => {
@@ -65,7 +71,7 @@ where
             Err(std_mpsc::TryRecvError::Empty) => {}
             Err(std_mpsc::TryRecvError::Disconnected) => return Ok(()),
         }
-        match subtask.step(FETCH_TIMEOUT)? {
+        match subtask.step(fetch_timeout)? {
             Step::Read(_) | Step::Idle => {}
             Step::Blocked => match commands.recv_timeout(WAIT) {
                 Ok(command) => subtask.command(command)?,
