@@ -28,7 +28,7 @@ use crate::rest::logs::LogRing;
 use crate::rest::settings::RestSettings;
 use crate::sink::bucket::Bucketing;
 use crate::sink::parquet::ParquetOptions;
-use crate::source::kafka::{KafkaSettings, Topics};
+use crate::source::kafka::{KafkaSettings, ReaderChoice, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
 use crate::transform::ValueFormat;
@@ -198,6 +198,7 @@ fn settings(
             topic_ids: false,
             queue_memory: 8 << 20,
         },
+        reader: ReaderChoice::Auto,
         topics: Topics::Named([TOPIC.to_owned()].into()),
         start_from: StartFrom::Earliest,
         discovery_interval: Duration::from_secs(60),

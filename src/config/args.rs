@@ -19,7 +19,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::bound::Bound;
 use super::location::Location;
-use crate::source::kafka::Topics;
+use crate::source::kafka::{ReaderChoice, Topics};
 use crate::source::start_from::StartFrom;
 use crate::transform::ValueFormat;
 use crate::transform::framing::AvroFormat;
@@ -116,6 +116,10 @@ pub struct RunArgs {
     /// Consumer group whose offsets are committed, for lag monitors
     #[arg(long, env = "KAFKA_GROUP_ID", default_value = "flink-lineage-consumer")]
     pub kafka_group_id: String,
+
+    /// What reads the records
+    #[arg(long, env = "KAFKA_READER", value_enum, default_value = "auto")]
+    pub kafka_reader: ReaderChoice,
 
     /// How often new partitions are looked for
     #[arg(long, env = "PARTITION_DISCOVERY_INTERVAL", default_value = "60s", value_parser = parse_duration)]

@@ -24,7 +24,7 @@ use crate::runtime::budget;
 use crate::runtime::watermark::Rule;
 use crate::sink::bucket::Bucketing;
 use crate::sink::parquet::ParquetOptions;
-use crate::source::kafka::{KafkaSettings, Topics};
+use crate::source::kafka::{KafkaSettings, ReaderChoice, Topics};
 use crate::source::start_from::StartFrom;
 use crate::store::s3::S3Access;
 use crate::transform::ValueFormat;
@@ -47,6 +47,7 @@ const DEFAULT_MIN_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub kafka: KafkaSettings,
+    pub reader: ReaderChoice,
     pub topics: Topics,
     /// Where a new job begins.
     pub start_from: StartFrom,
@@ -112,6 +113,7 @@ impl TryFrom<RunArgs> for Settings {
         )?;
         let settings = Self {
             kafka: kafka(args.brokers, args.kafka_group_id, queues / subtasks)?,
+            reader: args.kafka_reader,
             topics: args.kafka_topic,
             start_from: start_from(args.start_from, args.from_savepoint.as_ref())?,
             discovery_interval: args.partition_discovery_interval,

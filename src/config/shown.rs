@@ -46,6 +46,7 @@ impl Settings {
             ("KAFKA_TOPIC", self.topics.to_string()),
             ("START_FROM", self.start_from.to_string()),
             ("KAFKA_GROUP_ID", self.kafka.group_id.clone()),
+            ("KAFKA_READER", self.reader.to_string()),
             ("KAFKA_PROPERTIES", properties.join("\n")),
             (
                 "KAFKA_SECURITY_PROTOCOL",

@@ -8,7 +8,7 @@ use crate::config::location::Location;
 use crate::config::settings::SettingsError;
 use crate::recovery::execute::RecoveryError;
 use crate::registry::client::RegistryError;
-use crate::source::kafka::{ClusterError, without_values};
+use crate::source::kafka::{ClusterError, ReaderError, without_values};
 use crate::store::StoreError;
 use crate::transform::avro_schema::SchemaError;
 use crate::transform::framing::SchemaId;
@@ -24,6 +24,9 @@ pub enum JobError {
 
     #[error("librdkafka refuses its settings (see KAFKA_SSL_… and --kafka-property): {0}")]
     KafkaSettings(String),
+
+    #[error(transparent)]
+    Reader(ReaderError),
 
     #[error("SCHEMA_REGISTRY_URL: {0}")]
     Registry(#[from] RegistryError),
@@ -83,6 +86,14 @@ impl JobError {
         Self::KafkaSettings(without_values(&error))
     }
 
+    /// A reader that there cannot be.
+    pub fn reader(error: ReaderError) -> Self {
+        match error {
+            ReaderError::Librdkafka(error) => Self::kafka_settings(error),
+            error => Self::Reader(error),
+        }
+    }
+
     pub fn is_fencing(&self) -> bool {
         matches!(
             self,
@@ -96,6 +107,7 @@ impl JobError {
         match self {
             Self::Path { .. }
             | Self::KafkaSettings(_)
+            | Self::Reader(_)
             | Self::Registry(_)
             | Self::NoSubject { .. }
             | Self::RegistryAnswer { .. }

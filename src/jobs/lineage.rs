@@ -28,7 +28,7 @@ use crate::runtime::thread;
 use crate::runtime::watermark::Tracker;
 use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
-use crate::source::kafka::{Cluster, KafkaReader};
+use crate::source::kafka::{Cluster, ReadBy, Reader};
 use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
 use crate::store::{Objects, Root, Stores};
@@ -74,6 +74,7 @@ pub struct Opened<'a> {
     env: Environment,
     pub stores: Stores,
     cluster: Arc<Cluster>,
+    read_by: ReadBy,
     schema: InputSchema,
     event_time: EventTime,
     registry: Option<RegistryClient>,
@@ -88,6 +89,7 @@ pub struct Run<'a> {
     log: CheckpointLog,
     commit_log: CommitLog,
     cluster: Arc<Cluster>,
+    read_by: ReadBy,
     schema: InputSchema,
     event_time: EventTime,
     registry: Option<RegistryClient>,
@@ -123,11 +125,14 @@ impl<'a> Opened<'a> {
             commit_log: settings.paths.commit_log.to_string(),
             schema_sha256: schema.sha256(),
         };
+        let Patience { clock, health } = patience;
+        let read_by = settings.reader.decide(&settings.kafka, health, clock).await;
         Ok(Self {
             settings,
             env,
             stores,
             cluster,
+            read_by: read_by.map_err(JobError::reader)?,
             schema,
             event_time,
             registry,
@@ -171,6 +176,7 @@ impl<'a> Opened<'a> {
             log,
             commit_log,
             cluster: self.cluster,
+            read_by: self.read_by,
             schema: self.schema,
             event_time: self.event_time,
             registry: self.registry,
@@ -325,7 +331,7 @@ impl Run<'_> {
         &mut self,
         index: SubtaskIndex,
         schemas: Option<Arc<dyn WriterSchemas>>,
-    ) -> Result<Subtask<KafkaReader, DecodeAndEnrich, ParquetSinkWriter>, JobError> {
+    ) -> Result<Subtask<Reader, DecodeAndEnrich, ParquetSinkWriter>, JobError> {
         let Patience { clock, health } = self.env.patience.clone();
         let (uploader, commands) = mpsc::unbounded_channel();
         let (budget, progress) = (self.env.budget.clone(), self.env.progress.clone());
@@ -359,8 +365,8 @@ impl Run<'_> {
             };
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())
         };
-        let source = KafkaReader::new(&self.settings.kafka, health, clock.clone());
-        let mut source = source.map_err(JobError::kafka_settings)?;
+        let source = Reader::new(self.read_by, &self.settings.kafka, health, clock.clone());
+        let mut source = source.map_err(JobError::reader)?;
         if self.settings.kafka_columns.contains(&KafkaColumn::Headers) {
             source.keep_headers();
         }

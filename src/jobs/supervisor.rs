@@ -370,6 +370,7 @@ fn concern(error: &JobError) -> String {
     match error {
         JobError::Path { .. }
         | JobError::KafkaSettings(_)
+        | JobError::Reader(_)
         | JobError::Settings(_)
         | JobError::Schema(_) => "settings".into(),
         JobError::Registry(_)

@@ -5,6 +5,8 @@ mod blocking;
 mod client;
 pub mod cluster;
 mod context;
+mod direct;
+mod either;
 mod liveness;
 mod native;
 pub mod oauth;
@@ -13,11 +15,14 @@ mod probe;
 pub mod reader;
 mod refusal;
 pub mod security;
+mod splits;
 mod token;
 pub mod token_endpoint;
 pub mod topics;
 
 pub use cluster::{Cluster, ClusterError, Watermarks};
+pub use direct::DirectReader;
+pub use either::{ReadBy, Reader, ReaderChoice, ReaderError};
 pub use reader::KafkaReader;
 pub use topics::Topics;
 

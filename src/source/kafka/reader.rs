@@ -11,17 +11,17 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaSettings;
-use super::batch::KafkaBatch;
+use super::batch::{Copied, KafkaBatch};
 use super::client::Client;
 use super::context::BROKERS;
 use super::liveness::{Liveness, Silence};
 use super::native::{self, MessageQueue, Messages, QueueWaker};
 use super::permission::is_about_the_group;
+use super::splits::Splits;
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
 use crate::runtime::progress::subtask::Position;
-use crate::source::reread::Reread;
 use crate::source::{
     Origin, RawBatch, Record, SourceError, SourceReader, SplitIndex, SplitStart, Wake,
 };
@@ -40,9 +40,8 @@ pub struct KafkaReader {
     client: Client,
     waker: Arc<QueueWaker>,
     liveness: Liveness,
-    splits: Vec<Split>,
+    splits: Splits,
     places: HashMap<(String, i32), SplitIndex>,
-    states: Vec<SplitState>,
     /// Messages that the next call takes.
     call: usize,
     /// Records and bytes of the last batch: the next one is much the same.
@@ -51,36 +50,6 @@ pub struct KafkaReader {
     headers: bool,
     /// Time that calls have waited for messages.
     waited: Duration,
-}
-
-struct SplitState {
-    position: NextOffset,
-    /// The saved next offset; the position is below it only while lost records are read again.
-    saved: NextOffset,
-    reread: Option<Reread>,
-    until: Option<NextOffset>,
-}
-
-impl SplitState {
-    /// Whether a record at or above the position is to be handed over.
-    fn wants(&mut self, offset: Offset) -> bool {
-        offset.0 >= self.saved.0 || self.reread.as_mut().is_some_and(|r| r.wants(offset))
-    }
-
-    /// Moves the position on. What is behind the end of a bounded run is dropped, so it counts as not
-    /// read: the position never goes there.
-    fn reach(&mut self, to: NextOffset) {
-        let to = self.until.map_or(to, |until| until.min(to));
-        self.position = self.position.max(to);
-    }
-
-    fn rereading(&self) -> bool {
-        self.position < self.saved
-    }
-
-    fn at_end(&self) -> bool {
-        self.until.is_some_and(|until| self.position >= until)
-    }
 }
 
 impl KafkaReader {
@@ -96,9 +65,8 @@ impl KafkaReader {
             client: Client::new(settings, settings.context(health, clock), waker.clone())?,
             waker,
             liveness: Liveness::new(now),
-            splits: Vec::new(),
+            splits: Splits::default(),
             places: HashMap::new(),
-            states: Vec::new(),
             call: SMALLEST_CALL,
             last: (0, 0),
             headers: false,
@@ -117,7 +85,7 @@ impl KafkaReader {
     }
 
     /// Copies what is to be handed over, and keeps the positions.
-    fn take(&mut self, messages: &Messages, batch: &mut KafkaBatch) -> Result<(), SourceError> {
+    fn take(&mut self, messages: &Messages, batch: &mut Copied) -> Result<(), SourceError> {
         // Messages come in runs of one partition; looking its place up once a run is enough.
         let mut run = None;
         for place in 0..messages.len() {
@@ -143,16 +111,8 @@ impl KafkaReader {
                 self.event(index, code, message.offset)?;
                 continue;
             }
-            let state = &mut self.states[index.0 as usize];
             let offset = Offset(message.offset);
-            // Handed over before, and fetched again after a reconnect.
-            if offset.0 < state.position.0 {
-                continue;
-            }
-            // A record behind the end proves that there is nothing more before it.
-            state.reach(offset.next());
-            let behind_end = state.until.is_some_and(|until| offset.0 >= until.0);
-            if behind_end || !state.wants(offset) {
+            if !self.splits.take(index, offset) {
                 continue;
             }
             let headers = match self.headers {
@@ -169,7 +129,10 @@ impl KafkaReader {
                 key: message.key,
                 value: message.payload,
             };
-            batch.push(record, headers);
+            if !batch.push(record, headers) {
+                let what = format!("the records before offset {offset} are beyond 4 GiB");
+                return Err(SourceError::Fatal(what));
+            }
         }
         Ok(())
     }
@@ -212,7 +175,7 @@ impl KafkaReader {
         let mut last = None;
         for index in splits {
             if last.replace(index) != Some(index) {
-                context.well(&concern(&self.splits[index.0 as usize]));
+                context.well(&concern(self.splits.name(index)));
             }
         }
     }
@@ -223,19 +186,15 @@ impl KafkaReader {
         if !self.liveness.due(now) {
             return Ok(());
         }
-        let places = (0..).map(SplitIndex).zip(&self.states);
-        let open: Vec<_> = places
-            .filter(|(_, state)| !state.at_end())
-            .map(|(index, state)| (index, state.position))
-            .collect();
+        let open = self.splits.open();
         let (splits, client) = (&self.splits, &self.client);
-        let ask = |index: SplitIndex| client.ask_for_end(&splits[index.0 as usize]);
+        let ask = |index: SplitIndex| client.ask_for_end(splits.name(index));
         match self.liveness.look(now, &open, ask) {
             Silence::NotKnownYet => {}
             Silence::Well(split) => self.recovered(split),
             Silence::Lost(split, why) => {
                 let message = format!("nothing comes: {why}; trying a new client");
-                self.trouble(&concern(&self.splits[split.0 as usize]), &message);
+                self.trouble(&concern(self.splits.name(split)), &message);
                 self.renew(now)?;
             }
         }
@@ -257,18 +216,6 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Ends what is behind its saved next offset.
-    fn finish_rereading(&mut self) -> Result<(), SourceError> {
-        for (state, split) in self.states.iter_mut().zip(&self.splits) {
-            if !state.rereading()
-                && let Some(reread) = state.reread.take()
-            {
-                reread.finish(split)?;
-            }
-        }
-        Ok(())
-    }
-
     fn trouble(&self, concern: &str, message: &str) {
         let context = self.client.context();
         context.failing(concern, message.to_owned());
@@ -281,17 +228,16 @@ impl KafkaReader {
         code: RDKafkaErrorCode,
         offset: i64,
     ) -> Result<(), SourceError> {
-        let state = &mut self.states[index.0 as usize];
         match code {
             RDKafkaErrorCode::PartitionEOF => {
-                state.reach(NextOffset(offset));
+                self.splits.reach(index, NextOffset(offset));
                 self.recovered([index]);
                 Ok(())
             }
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 Err(SourceError::OffsetLost {
-                    split: self.splits[index.0 as usize].clone(),
-                    wanted: state.position,
+                    split: self.splits.name(index).clone(),
+                    wanted: self.splits.position(index),
                 })
             }
             // The client goes on behind what it could not read; the archive must not.
@@ -299,12 +245,12 @@ impl KafkaReader {
             | RDKafkaErrorCode::BadCompression
             | RDKafkaErrorCode::NotImplemented
             | RDKafkaErrorCode::InvalidMessage => Err(SourceError::Unreadable {
-                split: self.splits[index.0 as usize].clone(),
-                position: state.position,
+                split: self.splits.name(index).clone(),
+                position: self.splits.position(index),
                 why: code.to_string(),
             }),
             code => {
-                self.trouble(&concern(&self.splits[index.0 as usize]), &code.to_string());
+                self.trouble(&concern(self.splits.name(index)), &code.to_string());
                 Ok(())
             }
         }
@@ -323,7 +269,7 @@ impl SourceReader for KafkaReader {
 
     fn fetch(&mut self, timeout: Duration) -> Result<KafkaBatch, SourceError> {
         self.serve_events()?;
-        let mut batch = KafkaBatch::with_capacity(self.last.0, self.last.1);
+        let mut batch = Copied::with_capacity(self.last.0, self.last.1);
         let (mut timeout, mut delivered) = (timeout, false);
         while batch.len() < BATCH && batch.bytes() < BATCH_BYTES {
             let begin = Instant::now();
@@ -343,7 +289,8 @@ impl SourceReader for KafkaReader {
             timeout = Duration::ZERO;
         }
         self.last = (batch.len(), batch.bytes());
-        self.finish_rereading()?;
+        let batch = batch.finish();
+        self.splits.finish_rereading()?;
         if delivered {
             self.liveness.heard(self.client.context().now());
         } else {
@@ -362,47 +309,27 @@ impl SourceReader for KafkaReader {
     fn add_splits(&mut self, starts: Vec<SplitStart>) -> Result<(), SourceError> {
         let mut begins = Vec::new();
         for start in starts {
-            let begin = match &start.reread {
-                Some(reread) => reread.begin(start.from),
-                None => start.from,
-            };
-            begins.push((start.split.clone(), begin));
-            let index = SplitIndex(u32::try_from(self.splits.len()).unwrap_or(u32::MAX));
-            let place = (start.split.topic.to_string(), start.split.partition);
+            let split = start.split.clone();
+            let (index, begin) = self.splits.add(start);
+            let place = (split.topic.to_string(), split.partition);
             self.places.insert(place, index);
-            self.splits.push(start.split);
-            self.states.push(SplitState {
-                position: begin,
-                saved: start.from,
-                reread: start.reread,
-                until: start.until,
-            });
+            begins.push((split, begin));
         }
         self.client.assign(&begins)
     }
 
     fn splits(&self) -> &[Split] {
-        &self.splits
+        self.splits.names()
     }
 
     fn positions(&self) -> Vec<(Split, NextOffset)> {
-        let positions = self.states.iter().map(|state| state.position);
-        self.splits.iter().cloned().zip(positions).collect()
+        self.splits.positions()
     }
 
     fn places(&self) -> Vec<Position> {
-        let places = self.splits.iter().zip(&self.states);
-        places
-            .map(|(split, state)| Position {
-                split: split.clone(),
-                consumed: state.position,
-                end: self
-                    .client
-                    .queue
-                    .end(&split.topic, split.partition)
-                    .map(NextOffset),
-            })
-            .collect()
+        let queue = &self.client.queue;
+        let end = |split: &Split| queue.end(&split.topic, split.partition).map(NextOffset);
+        self.splits.places(|_, split| end(split))
     }
 
     fn queued(&self) -> usize {
@@ -414,10 +341,10 @@ impl SourceReader for KafkaReader {
     }
 
     fn rereading(&self) -> bool {
-        self.states.iter().any(SplitState::rereading)
+        self.splits.rereading()
     }
 
     fn at_end(&self) -> bool {
-        self.states.iter().all(SplitState::at_end)
+        self.splits.at_end()
     }
 }

@@ -1,0 +1,268 @@
+//! One broker: what it leads is fetched from it, one request after the other.
+//!
+//! The next request is sent as soon as an answer is there, before its records are read: the broker has the next
+//! answer ready meanwhile. An answer waits here until the reader takes it, and nothing is asked for until then.
+//! So a broker holds two answers in this process at the most, and the one that is being read.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use kafka_protocol::messages::fetch_response::{FetchResponse, PartitionData};
+use kafka_protocol::messages::{ApiKey, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use tokio::time::Instant;
+
+use super::connection::{Address, Connection, ConnectionError};
+use super::record_batch;
+use super::state::{BrokerId, Wanted};
+use super::transactions::Aborted;
+use super::{Answer, Client, Fetched};
+use crate::ids::NextOffset;
+use crate::source::SplitIndex;
+
+/// The first one of those with record batches of today's format; behind the last one topics have ids instead of names.
+const FETCH: (i16, i16) = (4, 12);
+/// The first one that says which leader one means.
+const WITH_EPOCH: i16 = 9;
+const COMMITTED: i8 = 1;
+/// No broker: a consumer.
+const NO_REPLICA: i32 = -1;
+/// No session: each request says all that it wants.
+const NO_SESSION: (i32, i32) = (0, -1);
+
+const SOON: Duration = Duration::from_millis(100);
+const LATER: Duration = Duration::from_secs(2);
+/// Splits that are asked for at once while the broker has more than one answer takes: to name hundreds of others for
+/// each answer would cost as much as their records.
+const BUSY_SPLITS: usize = 32;
+/// Errors of a partition that pass: the next try is no sooner.
+const PAUSE: Duration = Duration::from_millis(250);
+
+pub struct Broker {
+    client: Arc<Client>,
+    id: BrokerId,
+    /// Splits in the order in which they are asked for: what has come goes behind, so that all have their turn.
+    turns: Vec<SplitIndex>,
+    /// The last answer was large: there is more than one can take at once.
+    busy: bool,
+    /// By what name it is in trouble.
+    concern: Option<String>,
+}
+
+impl Broker {
+    pub fn new(client: Arc<Client>, id: BrokerId) -> Self {
+        Self {
+            client,
+            id,
+            turns: Vec::new(),
+            busy: false,
+            concern: None,
+        }
+    }
+
+    /// For ever: a broker that leads nothing is waited for.
+    pub async fn run(mut self) {
+        let mut pause = SOON;
+        let shared = self.client.shared.clone();
+        loop {
+            // From here on nothing is missed until it is waited for.
+            let known = shared.leaders_known.notified();
+            let Some(address) = self.address() else {
+                known.await;
+                continue;
+            };
+            let concern = format!("kafka broker {address}");
+            if self.concern.as_ref().is_some_and(|last| *last != concern) {
+                self.well();
+            }
+            let mut served = None;
+            let failed = match self.client.connect(&address).await {
+                Ok(connection) => {
+                    self.well();
+                    served = Some(Instant::now());
+                    self.fetch(connection).await
+                }
+                Err(error) => Err(error),
+            };
+            let Err(error) = failed else {
+                continue;
+            };
+            // Somebody else may lead now what it led.
+            shared.lock().leads_no_more(self.id);
+            shared.leaders_wanted.notify_one();
+            // One that has served for a while is asked again at once: brokers end what was idle for long.
+            if served.is_some_and(|since| since.elapsed() > LATER) {
+                tracing::debug!(broker = %address, %error, "kafka: connecting again");
+                pause = SOON;
+                continue;
+            }
+            self.client.failing(&concern, error.to_string());
+            self.concern = Some(concern);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LATER);
+        }
+    }
+
+    /// Where it is, if there is something to be fetched from it.
+    fn address(&mut self) -> Option<Address> {
+        let shared = self.client.shared.clone();
+        let state = shared.lock();
+        if state.led_by(self.id).next().is_some() {
+            return state.brokers.get(&self.id).cloned();
+        }
+        if state.leaderless().next().is_none() {
+            // Others lead all there is: whether this one is well concerns nobody any more.
+            self.well();
+        }
+        None
+    }
+
+    fn well(&mut self) {
+        if let Some(concern) = self.concern.take() {
+            self.client.well(&concern);
+        }
+    }
+
+    /// Until there is nothing to be fetched here, or it is time to connect again.
+    async fn fetch(&mut self, mut connection: Connection) -> Result<(), ConnectionError> {
+        let version = connection.version(ApiKey::Fetch, FETCH)?;
+        while connection.until.is_none_or(|until| Instant::now() < until) {
+            let Some(request) = self.request(version) else {
+                return Ok(());
+            };
+            let wait = Duration::from_millis(request.max_wait_ms.unsigned_abs().into());
+            let answer: FetchResponse = connection
+                .ask(ApiKey::Fetch, FETCH, &request, wait)
+                .await?;
+            if let Some(error) = ResponseError::try_from_code(answer.error_code) {
+                return Err(ConnectionError::NotKafka(error.to_string()));
+            }
+            let (answer, well) = self.take(answer);
+            if !answer.is_empty() {
+                self.client.inbox.put(answer).await;
+            }
+            if !well {
+                self.client.shared.leaders_wanted.notify_one();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wanted of this broker now; `None`: nothing.
+    fn request(&mut self, version: i16) -> Option<FetchRequest> {
+        let client = &self.client;
+        let state = client.shared.lock();
+        let led: HashMap<_, _> = state.led_by(self.id).map(|w| (w.index, w)).collect();
+        self.turns.retain(|index| led.contains_key(index));
+        if self.turns.len() < led.len() {
+            let new = state.led_by(self.id).map(|wanted| wanted.index);
+            let new: Vec<_> = new.filter(|index| !self.turns.contains(index)).collect();
+            self.turns.extend(new);
+        }
+        if self.turns.is_empty() {
+            return None;
+        }
+        let limits = client.limits(state.brokers.len());
+        let partition = |wanted: &Wanted| {
+            let epoch = wanted.leader.map_or(-1, |leader| leader.epoch);
+            FetchPartition::default()
+                .with_partition(wanted.split.partition)
+                .with_current_leader_epoch(if version < WITH_EPOCH { -1 } else { epoch })
+                .with_fetch_offset(wanted.next.0)
+                .with_partition_max_bytes(limits.partition)
+        };
+        // A topic may come twice: what counts is the order of the partitions.
+        let mut topics: Vec<(&str, FetchTopic)> = Vec::new();
+        let most = match self.busy {
+            true => BUSY_SPLITS,
+            false => self.turns.len(),
+        };
+        for index in self.turns.iter().take(most) {
+            let wanted = led[index];
+            let name = &*wanted.split.topic;
+            if topics.last().is_none_or(|(last, _)| *last != name) {
+                let topic = TopicName(StrBytes::from_string(name.to_owned()));
+                topics.push((name, FetchTopic::default().with_topic(topic)));
+            }
+            if let Some((_, topic)) = topics.last_mut() {
+                topic.partitions.push(partition(wanted));
+            }
+        }
+        let topics = topics.into_iter().map(|(_, topic)| topic).collect();
+        let at_once = state.bounded();
+        Some(
+            FetchRequest::default()
+                .with_replica_id(NO_REPLICA.into())
+                .with_max_wait_ms(client.limits.wait_ms)
+                .with_min_bytes(if at_once { 1 } else { client.limits.least })
+                .with_max_bytes(limits.all)
+                .with_isolation_level(COMMITTED)
+                .with_session_id(NO_SESSION.0)
+                .with_session_epoch(NO_SESSION.1)
+                .with_topics(topics),
+        )
+    }
+
+    /// What the reader is to see of an answer, and whether all of it was well. Moves on what is asked for next.
+    fn take(&mut self, answer: FetchResponse) -> (Answer, bool) {
+        let (mut fetched, mut well) = (Vec::new(), true);
+        let mut state = self.client.shared.lock();
+        let places = state.led_by(self.id).map(|wanted| {
+            let split = &wanted.split;
+            ((split.topic.clone(), split.partition), wanted.index)
+        });
+        let places: HashMap<_, _> = places.collect();
+        let (mut served, mut bytes) = (HashSet::new(), 0);
+        for topic in answer.responses {
+            let name: Arc<str> = topic.topic.as_str().into();
+            for data in topic.partitions {
+                let Some(&index) = places.get(&(name.clone(), data.partition_index)) else {
+                    continue;
+                };
+                let wanted = state.of(index);
+                let this = of_partition(wanted, data);
+                if this.error.is_some() {
+                    wanted.leader = None;
+                    well = false;
+                } else if !this.records.is_empty() {
+                    served.insert(index);
+                }
+                bytes += this.records.len();
+                fetched.push(this);
+            }
+        }
+        let large = self.client.limits(state.brokers.len()).all / 2;
+        self.busy = bytes >= usize::try_from(large).unwrap_or(usize::MAX);
+        self.turns.retain(|index| !served.contains(index));
+        self.turns.extend(served);
+        (fetched, well)
+    }
+}
+
+/// What came of one partition. Moves on what is asked for next.
+fn of_partition(wanted: &mut Wanted, data: PartitionData) -> Fetched {
+    let from = wanted.next;
+    let mut records = data.records.unwrap_or_default();
+    let whole = record_batch::whole(&records);
+    records.truncate(whole.end);
+    if let Some(next) = whole.next {
+        wanted.next = from.max(NextOffset(next));
+    }
+    let aborted = data.aborted_transactions.unwrap_or_default().into_iter();
+    let aborted = aborted.map(|aborted| Aborted {
+        producer_id: aborted.producer_id.0,
+        first_offset: aborted.first_offset,
+    });
+    Fetched {
+        split: wanted.index,
+        from,
+        error: ResponseError::try_from_code(data.error_code),
+        end: (data.high_watermark >= 0).then_some(NextOffset(data.high_watermark)),
+        aborted: aborted.collect(),
+        records,
+    }
+}
