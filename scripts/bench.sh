@@ -7,7 +7,7 @@
 #   scripts/bench.sh --alone [--no-build] [--pairs 3] [--records 10000000]
 #
 # Prints tables and leaves every single run in target/bench/results.json. --quick and --alone need no Flink. --quick
-# holds lineage against what librdkafka needs alone for the same topic, and fails when it needs too many times that;
+# holds lineage against what reading the same topic needs alone, and fails when it needs too much more than that;
 # --alone shows how cost and memory grow with records and partitions, and what a barrier, a start and idling cost.
 # bench/README.md says what is measured.
 set -euo pipefail

@@ -1,7 +1,7 @@
-//! What librdkafka's batch call costs alone: reads a topic from its beginning to its end, as the service
-//! would, and lets every message go. Prints how many there were.
+//! What reading costs alone, by librdkafka's batch call or directly: reads a topic from its beginning to its end, as
+//! the service would, and lets every record go. Prints how many there were.
 //!
-//! `fetch BROKERS TOPIC PARALLELISM`
+//! `fetch BROKERS TOPIC PARALLELISM direct|librdkafka`
 
 #![allow(
     clippy::print_stdout,
@@ -18,10 +18,11 @@ use lineage::clock::SystemClock;
 use lineage::ids::{NextOffset, Split};
 use lineage::runtime::budget;
 use lineage::runtime::health::Health;
-use lineage::source::kafka::{KafkaReader, KafkaSettings};
-use lineage::source::{SourceReader, SplitStart};
+use lineage::source::kafka::{DirectReader, KafkaReader, KafkaSettings};
+use lineage::source::{RawBatch, SourceReader, SplitStart};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::runtime::Runtime;
 
 // The service's, so that the ratio of the two says nothing of allocators.
 #[global_allocator]
@@ -33,8 +34,14 @@ const MESSAGES: usize = 1_024;
 const MEMORY: usize = 128 << 20;
 
 fn main() -> anyhow::Result<()> {
-    let [_, brokers, topic, parallelism] = &args().collect::<Vec<_>>()[..] else {
-        bail!("fetch BROKERS TOPIC PARALLELISM");
+    let usage = "fetch BROKERS TOPIC PARALLELISM direct|librdkafka";
+    let [_, brokers, topic, parallelism, reader] = &args().collect::<Vec<_>>()[..] else {
+        bail!(usage);
+    };
+    let fetch: Fetch = match reader.as_str() {
+        "direct" => directly,
+        "librdkafka" => by_librdkafka,
+        _ => bail!(usage),
     };
     let parallelism: u32 = parallelism.parse()?;
     let settings = KafkaSettings {
@@ -76,14 +83,18 @@ fn splits(brokers: &str, topic: &str) -> anyhow::Result<Vec<(SplitStart, usize)>
                 split: Split::new(topic, partition.id()),
                 from: NextOffset(low),
                 reread: None,
-                until: None,
+                // Without an end brokers would gather what is left for half a second.
+                until: Some(NextOffset(high)),
             };
             Ok((start, usize::try_from(high - low)?))
         })
         .collect()
 }
 
-fn fetch(
+/// Fetches so many records of these splits.
+type Fetch = fn(&KafkaSettings, Vec<SplitStart>, usize) -> anyhow::Result<usize>;
+
+fn by_librdkafka(
     settings: &KafkaSettings,
     splits: Vec<SplitStart>,
     wanted: usize,
@@ -98,6 +109,24 @@ fn fetch(
         count += (0..messages.len())
             .filter(|&place| messages.get(place).error.is_none())
             .count();
+    }
+    Ok(count)
+}
+
+fn directly(
+    settings: &KafkaSettings,
+    splits: Vec<SplitStart>,
+    wanted: usize,
+) -> anyhow::Result<usize> {
+    let runtime = Runtime::new()?;
+    let _in_runtime = runtime.enter();
+    let (health, clock) = (Arc::new(Health::default()), Arc::new(SystemClock::new()));
+    let reader = DirectReader::new(settings, health, clock);
+    let mut reader = reader.map_err(anyhow::Error::msg)?;
+    reader.add_splits(splits)?;
+    let mut count = 0;
+    while count < wanted {
+        count += reader.fetch(WAIT)?.len();
     }
     Ok(count)
 }

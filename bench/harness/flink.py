@@ -15,21 +15,20 @@ from .servers import FLINK
 POLL_SECONDS = 0.5
 
 
-def measure(flink, servers, bucket, topic, records, prefix, codec):
+def measure(flink, servers, bucket, topic, records, prefix, style):
     """Submits the job and waits until it has finished, which it does after the commit of its last files."""
     pids = (flink.taskmanager, flink.jobmanager)
     for pid in pids:
         reset_peak_rss(pid)
     cpu_before = [cpu_seconds(pid) for pid in pids]
-    job = submit(flink, servers, topic, prefix, codec)
+    job = submit(flink, servers, topic, prefix, style)
     begin = wait_until_finished(flink, job)
     cpu = [cpu_seconds(pid) - before for pid, before in zip(pids, cpu_before)]
     peak = [peak_rss_bytes(pid) for pid in pids]
 
     files = bucket.files(output(prefix), ".parquet")
     return Run(
-        side="Flink",
-        codec=codec,
+        side=f"Flink, {style}",
         records=records,
         seconds=max(file.modified for file in files) - begin,
         cpu_seconds=cpu[0],
@@ -41,7 +40,7 @@ def measure(flink, servers, bucket, topic, records, prefix, codec):
     )
 
 
-def submit(flink, servers, topic, prefix, codec):
+def submit(flink, servers, topic, prefix, style):
     """Hands the job to the cluster and returns its id."""
     return process.run(
         [
@@ -52,7 +51,7 @@ def submit(flink, servers, topic, prefix, codec):
             *("--output", s3.url(output(prefix))),
             *("--commit-log", s3.url(commit_log(prefix))),
             *("--checkpoints", s3.url(checkpoints(prefix))),
-            *("--codec", codec),
+            *("--style", style),
             *("--checkpoint-interval-ms", str(CHECKPOINT_SECONDS * 1000)),
             *("--parallelism", str(PARALLELISM)),
         ]

@@ -34,8 +34,7 @@ def measure(lineage, servers, bucket, topic, records, prefix, codec, log, more=N
 
     files = bucket.files(output(prefix), ".parquet")
     return Run(
-        side="lineage",
-        codec=codec,
+        side=f"lineage, {codec}",
         records=records,
         seconds=max(file.modified for file in files) - used.begin,
         cpu_seconds=used.cpu_seconds,

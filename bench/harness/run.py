@@ -8,8 +8,8 @@ PARALLELISM = 2
 
 @dataclasses.dataclass(frozen=True)
 class Run:
+    # Who, and with what.
     side: str
-    codec: str
     records: int
     # From the start to the moment at which the last record was visible.
     seconds: float

@@ -157,6 +157,8 @@ async fn of_slot(
         Seen::Not(of_line) => {
             let mut pending = archive.slots.newest.pending.iter();
             Ok(if pending.any(|awaited| awaited.url == file.url) {
+                // One that cannot be read may be this very file.
+                archive.was_whole()?;
                 Place::Pending { file: of_line }
             } else {
                 Place::Gone { file: of_line }

@@ -199,6 +199,7 @@ fn a_savepoint_stays_in_the_log_and_beside_it_when_all_around_it_is_pruned() {
     let name = format!("/savepoint-{}-1", &job.view().job.unwrap().to_string()[..6]);
     assert_eq!(location, archive.savepoints() + &name);
     topic.produce(500);
+    job.wait_until_consumed(1_500);
     for _ in 0..3 {
         job.checkpoint();
     }

@@ -110,6 +110,17 @@ fn a_million_records_of_all_codecs_are_archived_once_each_in_a_folder() {
     a_million_records(Storage::Local, &flags);
 }
 
+#[test]
+fn a_million_records_of_all_codecs_are_archived_once_each_when_librdkafka_reads() {
+    let flags = [
+        "--checkpoint-interval",
+        "300ms",
+        "--kafka-reader",
+        "librdkafka",
+    ];
+    a_million_records(Storage::Local, &flags);
+}
+
 /// MinIO destroys an upload when a kill ends the connection in the middle of its completion, and in
 /// rare cases leaves nothing of it; nobody else touches these files, so this may always be allowed.
 /// A folder loses nothing.
@@ -134,7 +145,14 @@ fn through_kills(storage: Storage, records: usize, per_second: usize, kills: usi
         let most = if kill % 2 == 0 { 600 } else { 3_000 };
         let moment = random.between(50, most);
         let begin = Instant::now();
-        let mut lineage = Lineage::start(&archive, &topic, kill_flags(storage));
+        // A start goes on where another reader was.
+        let reader = if kill % 3 == 2 {
+            "librdkafka"
+        } else {
+            "direct"
+        };
+        let flags = [kill_flags(storage), &["--kafka-reader", reader]].concat();
+        let mut lineage = Lineage::start(&archive, &topic, &flags);
         // The other half amid checkpoints, however slow the machine is.
         if kill % 2 == 1 {
             lineage.wait_until_it_says_times("checkpoint complete", 3);

@@ -1,4 +1,4 @@
-//! The reader of a subtask by itself, on a real broker.
+//! The readers of a subtask by themselves, on a real broker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use lineage::clock::SystemClock;
 use lineage::ids::{NextOffset, Split};
 use lineage::runtime::health::Health;
-use lineage::source::kafka::{KafkaReader, KafkaSettings};
+use lineage::source::kafka::{KafkaSettings, ReadBy, Reader};
 use lineage::source::{RawBatch, SourceReader, SplitStart};
+use tokio::runtime::Runtime;
 
 use crate::harness::{LONG, Topic, kafka, wait_for};
 
-/// One that reads the first partition, up to `until`.
-fn reader(topic: &Topic, until: Option<NextOffset>) -> KafkaReader {
+/// One that reads the first partition, up to `until`, and what its tasks run on.
+fn reader(by: ReadBy, topic: &Topic, until: Option<NextOffset>) -> (Runtime, Reader) {
     let settings = KafkaSettings {
         bootstrap_servers: kafka::servers(),
         group_id: topic.name.clone(),
@@ -23,7 +24,10 @@ fn reader(topic: &Topic, until: Option<NextOffset>) -> KafkaReader {
         queue_memory: 4 << 20,
     };
     let (health, clock) = (Arc::new(Health::default()), Arc::new(SystemClock::new()));
-    let mut reader = KafkaReader::new(&settings, health, clock).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let in_runtime = runtime.enter();
+    let mut reader = Reader::new(by, &settings, health, clock).unwrap();
+    drop(in_runtime);
     let start = SplitStart {
         split: Split::new(topic.name.as_str(), 0),
         from: NextOffset(0),
@@ -31,14 +35,13 @@ fn reader(topic: &Topic, until: Option<NextOffset>) -> KafkaReader {
         until,
     };
     reader.add_splits(vec![start]).unwrap();
-    reader
+    (runtime, reader)
 }
 
-#[test]
-fn no_position_goes_behind_the_end_of_a_bounded_run() {
+fn no_position_goes_behind_the_end(by: ReadBy) {
     let topic = Topic::create(1);
     topic.produce(150);
-    let mut reader = reader(&topic, Some(NextOffset(100)));
+    let (_runtime, mut reader) = reader(by, &topic, Some(NextOffset(100)));
     // Until nothing comes any more: the event that the partition ends at 150 is among it.
     let (mut read, mut empty) = (0, 0);
     while empty < 5 {
@@ -51,12 +54,21 @@ fn no_position_goes_behind_the_end_of_a_bounded_run() {
 }
 
 #[test]
-fn a_fetch_that_waits_for_records_returns_what_it_has_when_it_is_woken() {
+fn no_position_goes_behind_the_end_of_a_bounded_run() {
+    no_position_goes_behind_the_end(ReadBy::Direct);
+}
+
+#[test]
+fn no_position_goes_behind_the_end_of_a_bounded_run_that_librdkafka_reads() {
+    no_position_goes_behind_the_end(ReadBy::Librdkafka);
+}
+
+fn a_fetch_is_woken(by: ReadBy) {
     const FOR_EVER: Duration = Duration::from_secs(100_000);
     // Fewer than one call takes: it goes on waiting for more.
     const RECORDS: usize = 5;
     let topic = Topic::create(1);
-    let mut reader = reader(&topic, None);
+    let (_runtime, mut reader) = reader(by, &topic, None);
     let waker = reader.waker();
     // Before it waits as well.
     waker.wake();
@@ -83,4 +95,14 @@ fn a_fetch_that_waits_for_records_returns_what_it_has_when_it_is_woken() {
     });
     let positions = fetching.join().unwrap().positions();
     assert_eq!(positions[0].1, NextOffset(RECORDS as i64));
+}
+
+#[test]
+fn a_fetch_that_waits_for_records_returns_what_it_has_when_it_is_woken() {
+    a_fetch_is_woken(ReadBy::Direct);
+}
+
+#[test]
+fn a_fetch_of_librdkafka_that_waits_for_records_returns_what_it_has_when_it_is_woken() {
+    a_fetch_is_woken(ReadBy::Librdkafka);
 }

@@ -75,6 +75,30 @@ fn settings_that_cannot_be_used_are_refused_by_name() {
 }
 
 #[test]
+fn what_only_librdkafka_knows_is_refused_to_a_direct_reader_and_left_to_librdkafka_otherwise() {
+    let (archive, topic) = (Archive::new(Storage::Local), Topic::create(2));
+    topic.produce(1_000);
+    let property = "queued.max.messages.kbytes";
+    let flags = ["--bounded", "--kafka-property", &format!("{property}=64")];
+    let direct = [("KAFKA_READER", "direct")];
+    refused(
+        &archive,
+        &topic,
+        &flags,
+        &direct,
+        2,
+        &["KAFKA_READER=direct", property],
+    );
+    let lineage = Lineage::run(&archive, &topic, &flags);
+    assert_eq!(
+        lineage.says("librdkafka reads, instead of lineage directly"),
+        1
+    );
+    assert_eq!(lineage.says(property), 1);
+    assert_exact(&archive, &topic, Past::Calm);
+}
+
+#[test]
 fn schemas_that_cannot_be_archived_are_refused_with_the_field_named() {
     let archive = Archive::new(Storage::Local);
     let topic = Topic::absent();

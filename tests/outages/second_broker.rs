@@ -207,15 +207,27 @@ fn topic_on(brokers: &[i32]) -> Arc<Topic> {
     topic
 }
 
-/// A small queue, so that it cannot have fetched everything before something happens.
-const FLAGS: [&str; 8] = [
+/// Either reader holds little, so that it cannot have fetched everything before something happens.
+const DIRECT: [&str; 8] = [
     "--checkpoint-interval",
     "200ms",
     "--partition-discovery-interval",
     "300ms",
+    "--kafka-reader",
+    "direct",
+    "--kafka-property",
+    "fetch.message.max.bytes=16384",
+];
+const BY_LIBRDKAFKA: [&str; 10] = [
+    "--checkpoint-interval",
+    "200ms",
+    "--partition-discovery-interval",
+    "300ms",
+    "--kafka-reader",
+    "librdkafka",
     "--kafka-property",
     "queued.max.messages.kbytes=64",
-    // Librdkafka's own waits up to 10 s after some failures.
+    // Its own waits up to 10 s after some failures.
     "--kafka-property",
     "reconnect.backoff.max.ms=500",
 ];
@@ -228,8 +240,7 @@ fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
     topic.delete();
 }
 
-#[test]
-fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_no_record_and_double_none() {
+fn connections_are_cut_in_the_middle_of_a_fetch(flags: &[&str]) {
     let broker = SecondBroker::start();
     let (archive, topic) = (
         Archive::new(Storage::Local),
@@ -237,21 +248,30 @@ fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_no_record_and_double_n
     );
     topic.produce(400_000);
     broker.cut(8);
-    let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
+    let mut lineage = Lineage::start(&archive, &topic, flags);
     lineage.wait_until_it_says("checkpoint complete");
     broker.await_cuts();
     catches_up(&archive, &topic, lineage);
 }
 
 #[test]
-fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() {
+fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_no_record_and_double_none() {
+    connections_are_cut_in_the_middle_of_a_fetch(&DIRECT);
+}
+
+#[test]
+fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_librdkafka_no_record() {
+    connections_are_cut_in_the_middle_of_a_fetch(&BY_LIBRDKAFKA);
+}
+
+fn a_partition_has_no_leader_for_a_while(flags: &[&str]) {
     let mut broker = SecondBroker::start();
     let (archive, topic) = (
         Archive::new(Storage::Local),
         topic_on(&[FIRST, FIRST, SECOND, SECOND]),
     );
     topic.produce(200_000);
-    let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
+    let mut lineage = Lineage::start(&archive, &topic, flags);
     lineage.wait_until_it_says("checkpoint complete");
     broker.kill();
     let name = &topic.name;
@@ -266,6 +286,16 @@ fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() 
 }
 
 #[test]
+fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() {
+    a_partition_has_no_leader_for_a_while(&DIRECT);
+}
+
+#[test]
+fn a_partition_without_a_leader_is_said_and_waited_for_also_where_librdkafka_reads() {
+    a_partition_has_no_leader_for_a_while(&BY_LIBRDKAFKA);
+}
+
+#[test]
 fn a_start_waits_until_every_partition_has_a_leader() {
     let mut broker = SecondBroker::start();
     let (archive, topic) = (
@@ -274,7 +304,7 @@ fn a_start_waits_until_every_partition_has_a_leader() {
     );
     topic.produce(2_000);
     broker.kill();
-    let mut lineage = Lineage::start(&archive, &topic, &FLAGS);
+    let mut lineage = Lineage::start(&archive, &topic, &DIRECT);
     lineage.wait_until_it_says("waiting for kafka");
     assert_eq!(archive.slot_ids(), [] as [u64; 0], "nothing was begun");
     broker.start_again();

@@ -142,7 +142,7 @@ fn subtasks(subtasks: &[SubtaskView], to: &mut Exposition) -> fmt::Result {
     )?;
     to.gauges(
         "lineage_consumer_queue_records",
-        "Records that librdkafka holds: fetched from Kafka and not read yet.",
+        "Records that were fetched from Kafka and not read yet.",
         each(|subtask| subtask.queued),
     )?;
     let time = subtasks.iter().flat_map(|subtask| {

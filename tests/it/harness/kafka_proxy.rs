@@ -18,6 +18,7 @@ const COMPACT: u16 = 9;
 pub struct KafkaProxy {
     address: SocketAddr,
     without_brokers: Arc<AtomicBool>,
+    clients: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl KafkaProxy {
@@ -26,8 +27,11 @@ impl KafkaProxy {
         let address = listener.local_addr().unwrap();
         let without_brokers = Arc::new(AtomicBool::new(false));
         let left = without_brokers.clone();
+        let clients: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let connected = clients.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                connected.lock().unwrap().push(client.try_clone().unwrap());
                 let broker = TcpStream::connect(kafka::servers()).unwrap();
                 let asked = Arc::new(Mutex::new(HashSet::new()));
                 let (from, to) = (client.try_clone().unwrap(), broker.try_clone().unwrap());
@@ -39,6 +43,15 @@ impl KafkaProxy {
         Self {
             address,
             without_brokers,
+            clients,
+        }
+    }
+
+    /// Ends all connections; others may follow.
+    pub fn cut(&self) {
+        for client in self.clients.lock().unwrap().drain(..) {
+            // It may have ended by itself.
+            let _ = client.shutdown(Shutdown::Both);
         }
     }
 

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use super::sasl;
@@ -24,8 +24,10 @@ use crate::source::kafka::security::{Sasl, Security};
 
 /// A broker that can be connected to takes no longer, its name and its certificate included.
 const CONNECT: Duration = Duration::from_secs(10);
+/// A name may have several addresses, the first of which may lead nowhere.
+const CONNECT_TO_ADDRESS: Duration = Duration::from_secs(3);
 /// Between two pieces of an answer; for its first one on top of what the question may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// An answer that would be larger is none: librdkafka has the same limit.
 const LARGEST_ANSWER: usize = 100_000_000;
 
@@ -87,9 +89,9 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// Whether it is about who one is, or who the broker is: another client may be let in.
+    /// Whether it is about who one is, who the broker is, or what both know: another client may be let in.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::NotLetIn(_))
+        matches!(self, Self::Tls(_) | Self::NotLetIn(_) | Self::Version(_))
     }
 }
 
@@ -134,7 +136,7 @@ impl Connector {
         address: &Address,
         tokens: impl AsyncFnOnce() -> Result<String, String>,
     ) -> Result<Connection, ConnectionError> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+        let stream = tcp(address).await?;
         stream.set_nodelay(true)?;
         let stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(stream),
@@ -164,6 +166,20 @@ impl Connector {
     }
 }
 
+/// By the first address of its name that takes it.
+async fn tcp(address: &Address) -> Result<TcpStream, ConnectionError> {
+    let mut failed = ConnectionError::Io(std::io::ErrorKind::AddrNotAvailable.into());
+    let named = lookup_host((address.host.as_str(), address.port)).await?;
+    for address in named {
+        match timeout(CONNECT_TO_ADDRESS, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error.into(),
+            Err(_) => failed = ConnectionError::Slow(CONNECT_TO_ADDRESS),
+        }
+    }
+    Err(failed)
+}
+
 impl Connection {
     async fn ask_for_versions(&mut self) -> Result<(), ConnectionError> {
         // Of this one every broker knows the first version.
@@ -183,11 +199,7 @@ impl Connection {
     }
 
     /// The newest version of a request that both sides know, of those from `first` to `last`.
-    pub fn version(
-        &self,
-        key: ApiKey,
-        (first, last): (i16, i16),
-    ) -> Result<i16, ConnectionError> {
+    pub fn version(&self, key: ApiKey, (first, last): (i16, i16)) -> Result<i16, ConnectionError> {
         let (oldest, newest) = self.versions.get(&(key as i16)).copied().unwrap_or((0, -1));
         let version = last.min(newest);
         match version >= first.max(oldest) {
@@ -223,10 +235,12 @@ impl Connection {
         question.encode(&mut request, version).map_err(not_kafka)?;
         let length = i32::try_from(request.len() - 4).map_err(not_kafka)?;
         request[..4].copy_from_slice(&length.to_be_bytes());
-        let writing = self.stream.write_all(&request);
+        let writing = async {
+            self.stream.write_all(&request).await?;
+            self.stream.flush().await
+        };
         let written = timeout(PATIENCE, writing).await;
         written.map_err(|_| ConnectionError::Silent(PATIENCE))??;
-        self.stream.flush().await?;
         let mut answer = self.answer(may_take).await?;
         let header = ResponseHeader::decode(&mut answer, A::header_version(version));
         let header = header.map_err(not_kafka)?;
@@ -261,7 +275,9 @@ impl Connection {
             let reading = self.stream.read_buf(&mut room);
             let read = timeout(patience, reading).await;
             if read.map_err(|_| ConnectionError::Silent(patience))?? == 0 {
-                return Err(ConnectionError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+                return Err(ConnectionError::Io(
+                    std::io::ErrorKind::UnexpectedEof.into(),
+                ));
             }
         }
         Ok(())

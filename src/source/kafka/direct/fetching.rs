@@ -1,8 +1,10 @@
 //! One broker: what it leads is fetched from it, one request after the other.
 //!
-//! The next request is sent as soon as an answer is there, before its records are read: the broker has the next
-//! answer ready meanwhile. An answer waits here until the reader takes it, and nothing is asked for until then.
-//! So a broker holds two answers in this process at the most, and the one that is being read.
+//! The next request is sent as soon as there is room for an answer that has come, before its records are read: the
+//! broker has the next one ready meanwhile. Without room nothing is asked for.
+//!
+//! What an answer brings is noted and handed over in one step, under the lock of the state. So what comes of one
+//! split is in its order in the inbox, also when its leader changes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,14 +21,15 @@ use super::connection::{Address, Connection, ConnectionError};
 use super::record_batch;
 use super::state::{BrokerId, Wanted};
 use super::transactions::Aborted;
-use super::{Answer, Client, Fetched};
+use super::{Client, Fetched};
 use crate::ids::NextOffset;
 use crate::source::SplitIndex;
 
 /// The first one of those with record batches of today's format; behind the last one topics have ids instead of names.
-const FETCH: (i16, i16) = (4, 12);
-/// The first one that says which leader one means.
+pub const FETCH: (i16, i16) = (4, 12);
+/// The first one that says which leader one means, and the first one that says who wrote what one has.
 const WITH_EPOCH: i16 = 9;
+const WITH_LAST_EPOCH: i16 = 12;
 const COMMITTED: i8 = 1;
 /// No broker: a consumer.
 const NO_REPLICA: i32 = -1;
@@ -38,8 +41,11 @@ const LATER: Duration = Duration::from_secs(2);
 /// Splits that are asked for at once while the broker has more than one answer takes: to name hundreds of others for
 /// each answer would cost as much as their records.
 const BUSY_SPLITS: usize = 32;
-/// Errors of a partition that pass: the next try is no sooner.
-const PAUSE: Duration = Duration::from_millis(250);
+/// A broker that asks to be left alone for longer is asked sooner.
+const LONGEST_THROTTLE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;
 
 pub struct Broker {
     client: Arc<Client>,
@@ -50,6 +56,8 @@ pub struct Broker {
     busy: bool,
     /// By what name it is in trouble.
     concern: Option<String>,
+    /// It has answered a fetch on this connection.
+    served: bool,
 }
 
 impl Broker {
@@ -60,6 +68,7 @@ impl Broker {
             turns: Vec::new(),
             busy: false,
             concern: None,
+            served: false,
         }
     }
 
@@ -78,13 +87,9 @@ impl Broker {
             if self.concern.as_ref().is_some_and(|last| *last != concern) {
                 self.well();
             }
-            let mut served = None;
+            self.served = false;
             let failed = match self.client.connect(&address).await {
-                Ok(connection) => {
-                    self.well();
-                    served = Some(Instant::now());
-                    self.fetch(connection).await
-                }
+                Ok(connection) => self.fetch(&address, connection).await,
                 Err(error) => Err(error),
             };
             let Err(error) = failed else {
@@ -93,8 +98,8 @@ impl Broker {
             // Somebody else may lead now what it led.
             shared.lock().leads_no_more(self.id);
             shared.leaders_wanted.notify_one();
-            // One that has served for a while is asked again at once: brokers end what was idle for long.
-            if served.is_some_and(|since| since.elapsed() > LATER) {
+            // One that has served and ends the connection is asked again at once: brokers do so with idle ones.
+            if self.served && matches!(error, ConnectionError::Io(_)) {
                 tracing::debug!(broker = %address, %error, "kafka: connecting again");
                 pause = SOON;
                 continue;
@@ -127,35 +132,42 @@ impl Broker {
     }
 
     /// Until there is nothing to be fetched here, or it is time to connect again.
-    async fn fetch(&mut self, mut connection: Connection) -> Result<(), ConnectionError> {
+    async fn fetch(
+        &mut self,
+        address: &Address,
+        mut connection: Connection,
+    ) -> Result<(), ConnectionError> {
         let version = connection.version(ApiKey::Fetch, FETCH)?;
         while connection.until.is_none_or(|until| Instant::now() < until) {
-            let Some(request) = self.request(version) else {
+            let Some(request) = self.request(address, version) else {
                 return Ok(());
             };
             let wait = Duration::from_millis(request.max_wait_ms.unsigned_abs().into());
-            let answer: FetchResponse = connection
-                .ask(ApiKey::Fetch, FETCH, &request, wait)
-                .await?;
+            let answer: FetchResponse =
+                connection.ask(ApiKey::Fetch, FETCH, &request, wait).await?;
             if let Some(error) = ResponseError::try_from_code(answer.error_code) {
                 return Err(ConnectionError::NotKafka(error.to_string()));
             }
-            let (answer, well) = self.take(answer);
-            if !answer.is_empty() {
-                self.client.inbox.put(answer).await;
-            }
-            if !well {
-                self.client.shared.leaders_wanted.notify_one();
-                tokio::time::sleep(PAUSE).await;
+            self.served = true;
+            self.well();
+            let throttle =
+                Duration::from_millis(answer.throttle_time_ms.max(0).unsigned_abs().into());
+            self.take(answer).await;
+            if !throttle.is_zero() {
+                tokio::time::sleep(throttle.min(LONGEST_THROTTLE)).await;
             }
         }
         Ok(())
     }
 
     /// What is wanted of this broker now; `None`: nothing.
-    fn request(&mut self, version: i16) -> Option<FetchRequest> {
+    fn request(&mut self, address: &Address, version: i16) -> Option<FetchRequest> {
         let client = &self.client;
         let state = client.shared.lock();
+        if state.brokers.get(&self.id) != Some(address) {
+            // Somebody else is there, perhaps.
+            return None;
+        }
         let led: HashMap<_, _> = state.led_by(self.id).map(|w| (w.index, w)).collect();
         self.turns.retain(|index| led.contains_key(index));
         if self.turns.len() < led.len() {
@@ -169,9 +181,15 @@ impl Broker {
         let limits = client.limits(state.brokers.len());
         let partition = |wanted: &Wanted| {
             let epoch = wanted.leader.map_or(-1, |leader| leader.epoch);
+            let last_epoch = wanted.last_epoch;
             FetchPartition::default()
                 .with_partition(wanted.split.partition)
                 .with_current_leader_epoch(if version < WITH_EPOCH { -1 } else { epoch })
+                .with_last_fetched_epoch(if version < WITH_LAST_EPOCH {
+                    -1
+                } else {
+                    last_epoch
+                })
                 .with_fetch_offset(wanted.next.0)
                 .with_partition_max_bytes(limits.partition)
         };
@@ -194,10 +212,12 @@ impl Broker {
         }
         let topics = topics.into_iter().map(|(_, topic)| topic).collect();
         let at_once = state.bounded();
+        // Those that are named may have nothing, and others more than enough.
+        let wait_ms = if self.busy { 0 } else { client.limits.wait_ms };
         Some(
             FetchRequest::default()
                 .with_replica_id(NO_REPLICA.into())
-                .with_max_wait_ms(client.limits.wait_ms)
+                .with_max_wait_ms(wait_ms)
                 .with_min_bytes(if at_once { 1 } else { client.limits.least })
                 .with_max_bytes(limits.all)
                 .with_isolation_level(COMMITTED)
@@ -207,50 +227,74 @@ impl Broker {
         )
     }
 
-    /// What the reader is to see of an answer, and whether all of it was well. Moves on what is asked for next.
-    fn take(&mut self, answer: FetchResponse) -> (Answer, bool) {
-        let (mut fetched, mut well) = (Vec::new(), true);
-        let mut state = self.client.shared.lock();
+    /// Hands on what the reader is to see of an answer, as soon as it has room for it.
+    async fn take(&mut self, answer: FetchResponse) {
+        let client = self.client.clone();
+        let room = client.inbox.room().await;
+        let mut state = client.shared.lock();
         let places = state.led_by(self.id).map(|wanted| {
             let split = &wanted.split;
             ((split.topic.clone(), split.partition), wanted.index)
         });
         let places: HashMap<_, _> = places.collect();
-        let (mut served, mut bytes) = (HashSet::new(), 0);
+        let (mut fetched, mut well, mut bytes) = (Vec::new(), true, 0);
+        let (mut idle, mut served) = (HashSet::new(), HashSet::new());
         for topic in answer.responses {
             let name: Arc<str> = topic.topic.as_str().into();
             for data in topic.partitions {
+                // What has another leader by now is fetched from there.
                 let Some(&index) = places.get(&(name.clone(), data.partition_index)) else {
                     continue;
                 };
                 let wanted = state.of(index);
                 let this = of_partition(wanted, data);
                 if this.error.is_some() {
-                    wanted.leader = None;
+                    wanted.failed();
                     well = false;
                 } else if !this.records.is_empty() {
+                    wanted.well();
                     served.insert(index);
+                } else if wanted.end.is_some_and(|end| end <= wanted.next) {
+                    wanted.well();
+                    idle.insert(index);
                 }
                 bytes += this.records.len();
                 fetched.push(this);
             }
         }
-        let large = self.client.limits(state.brokers.len()).all / 2;
+        let large = client.limits(state.brokers.len()).all / 2;
         self.busy = bytes >= usize::try_from(large).unwrap_or(usize::MAX);
-        self.turns.retain(|index| !served.contains(index));
+        self.turns
+            .retain(|index| !served.contains(index) && !idle.contains(index));
+        self.turns.extend(idle);
         self.turns.extend(served);
-        (fetched, well)
+        if !fetched.is_empty() {
+            room.put(fetched);
+        }
+        drop(state);
+        if !well {
+            client.shared.leaders_wanted.notify_one();
+        }
     }
 }
 
 /// What came of one partition. Moves on what is asked for next.
 fn of_partition(wanted: &mut Wanted, data: PartitionData) -> Fetched {
     let from = wanted.next;
+    // What was read up to here is not what its leader has there: nobody knows what is missing.
+    let diverges = (data.diverging_epoch.epoch >= 0).then_some(ResponseError::OffsetOutOfRange);
+    let error = ResponseError::try_from_code(data.error_code).or(diverges);
+    if data.high_watermark >= 0 {
+        wanted.end = Some(NextOffset(data.high_watermark));
+    }
     let mut records = data.records.unwrap_or_default();
     let whole = record_batch::whole(&records);
-    records.truncate(whole.end);
-    if let Some(next) = whole.next {
-        wanted.next = from.max(NextOffset(next));
+    records.truncate(if error.is_none() { whole.end } else { 0 });
+    if let Some(last) = whole.last
+        && error.is_none()
+    {
+        wanted.next = from.max(NextOffset(last.next));
+        wanted.last_epoch = last.epoch;
     }
     let aborted = data.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|aborted| Aborted {
@@ -260,8 +304,7 @@ fn of_partition(wanted: &mut Wanted, data: PartitionData) -> Fetched {
     Fetched {
         split: wanted.index,
         from,
-        error: ResponseError::try_from_code(data.error_code),
-        end: (data.high_watermark >= 0).then_some(NextOffset(data.high_watermark)),
+        error,
         aborted: aborted.collect(),
         records,
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::source::Wake;
 
@@ -19,6 +19,23 @@ pub struct Inbox<T> {
 struct Held<T> {
     answers: VecDeque<T>,
     woken: bool,
+}
+
+/// Room for one answer, until it is used or dropped.
+pub struct Room<'a, T> {
+    inbox: &'a Inbox<T>,
+    room: Option<SemaphorePermit<'a>>,
+}
+
+impl<T> Room<'_, T> {
+    pub fn put(self, answer: T) {
+        if let Some(room) = self.room {
+            // Given back by who takes it.
+            room.forget();
+        }
+        self.inbox.lock().answers.push_back(answer);
+        self.inbox.changed.notify_one();
+    }
 }
 
 impl<T> Inbox<T> {
@@ -39,14 +56,11 @@ impl<T> Inbox<T> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room; who waits longer comes first.
-    pub async fn put(&self, answer: T) {
-        if let Ok(room) = self.room.acquire().await {
-            // Given back by who takes it.
-            room.forget();
-        }
-        self.lock().answers.push_back(answer);
-        self.changed.notify_one();
+    /// Waits until there is room for one; who waits longer comes first.
+    pub async fn room(&self) -> Room<'_, T> {
+        // The semaphore is never closed.
+        let room = self.room.acquire().await.ok();
+        Room { inbox: self, room }
     }
 
     /// The next one; waits for it until the time has passed, or somebody wakes or has done so since the last wait.
@@ -100,13 +114,21 @@ mod tests {
     #[tokio::test]
     async fn answers_come_in_their_order_and_wait_for_room() {
         let inbox = Inbox::new(1);
-        inbox.put(1).await;
-        let mut second = std::pin::pin!(inbox.put(2));
+        inbox.room().await.put(1);
+        let mut second = std::pin::pin!(inbox.room());
         assert!(futures::poll!(&mut second).is_pending(), "there is no room");
         assert_eq!(inbox.take(Duration::ZERO), Some(1));
-        second.await;
+        second.await.put(2);
         assert_eq!(inbox.sum(|answer| *answer), 2);
         assert_eq!(inbox.take(LONG), Some(2));
         assert_eq!(inbox.take(Duration::ZERO), None);
+    }
+
+    #[tokio::test]
+    async fn room_that_is_not_used_is_there_for_others() {
+        let inbox = Inbox::<u8>::new(1);
+        drop(inbox.room().await);
+        inbox.room().await.put(1);
+        assert_eq!(inbox.take(Duration::ZERO), Some(1));
     }
 }

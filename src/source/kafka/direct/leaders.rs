@@ -1,9 +1,10 @@
-//! Who leads which split: asked of any broker, whenever there are splits without a leader.
+//! Who leads which split: asked of any broker, whenever there are splits without a leader, and now and then.
 //!
 //! Brokers that were known are asked first, and then those that the settings name, again and again: so it finds
-//! back after Kafka has named no broker for a moment, or when all of them have moved.
+//! back after Kafka has named no broker for a moment, or when all of them have moved. Each question has a connection
+//! of its own: they are few, and one that is kept is ended by brokers as idle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use kafka_protocol::messages::metadata_response::MetadataResponse;
 use kafka_protocol::messages::{ApiKey, MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
-use super::connection::{Address, Connection, ConnectionError};
+use super::connection::{Address, ConnectionError};
 use super::fetching::Broker;
-use super::state::{BrokerId, Leader};
+use super::state::{BrokerId, Leader, Wanted};
 use super::{Client, concern};
 use crate::source::kafka::context::BROKERS;
 
@@ -26,28 +28,42 @@ const METADATA: (i16, i16) = (4, 12);
 /// Between two questions while there are splits without a leader.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(2);
+/// Between two while all have one: a leader that Kafka has deposed may answer on as if it still led, without an error
+/// and without records.
+const REFRESH: Duration = Duration::from_secs(60);
 
-/// Keeps splits with their leaders, and a task for each broker that leads any.
+/// Keeps splits with their leaders, and a task for each broker that leads any. Ends only when one of these has, which
+/// none should.
 pub async fn keep(client: Arc<Client>) {
     let mut brokers = JoinSet::new();
     let mut at_work = BTreeSet::new();
-    let mut connection = None;
+    let mut round = 0;
     let mut pause = SOON;
     loop {
         // A permit is kept for who comes later, so nothing is missed between the look and the wait.
         let wanted = client.shared.leaders_wanted.notified();
-        if topics(&client).is_empty() {
-            pause = SOON;
-            wanted.await;
+        let ask_at = client.shared.lock().ask_at();
+        let due = ask_at.unwrap_or_else(|| Instant::now() + REFRESH);
+        if due > Instant::now() {
+            tokio::select! {
+                () = wanted => continue,
+                () = sleep_until(due) => {}
+                // Its splits would wait for ever.
+                Some(_) = brokers.join_next(), if !brokers.is_empty() => return,
+            }
+        }
+        let topics = topics(&client);
+        if topics.is_empty() {
             continue;
         }
-        match ask(&client, &mut connection).await {
+        match ask(&client, topics, round).await {
             Ok(answer) => {
                 client.well(BROKERS);
-                take(&client, &answer);
+                take(&client, answer);
             }
             Err(why) => client.failing(BROKERS, why),
         }
+        round += 1;
         let known: Vec<_> = client.shared.lock().brokers.keys().copied().collect();
         for id in known {
             if at_work.insert(id) {
@@ -55,117 +71,117 @@ pub async fn keep(client: Arc<Client>) {
             }
         }
         client.shared.leaders_known.notify_waiters();
-        if !topics(&client).is_empty() {
+        let left = client.shared.lock().leaderless().next().is_some();
+        if left {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LATER);
+        } else {
+            pause = SOON;
         }
     }
 }
 
-/// Those of splits without a leader.
+/// Those that there is anything to fetch of.
 fn topics(client: &Client) -> BTreeSet<Arc<str>> {
     let state = client.shared.lock();
-    state.leaderless().map(|w| w.split.topic.clone()).collect()
+    state.open().map(|w| w.split.topic.clone()).collect()
 }
 
-/// An answer of the broker that was asked last, or else of the first one that gives any.
+/// The first answer that one gives. Each round begins with another broker, since one may be behind; those that the
+/// settings name come last.
 async fn ask(
     client: &Client,
-    connection: &mut Option<(Address, Connection)>,
+    topics: BTreeSet<Arc<str>>,
+    round: usize,
 ) -> Result<MetadataResponse, String> {
-    let topics = topics(client).into_iter().map(|topic| {
-        let name = TopicName(StrBytes::from_string(topic.to_string()));
-        MetadataRequestTopic::default().with_name(Some(name))
-    });
-    let request = MetadataRequest::default()
-        .with_topics(Some(topics.collect()))
-        .with_allow_auto_topic_creation(false);
-    let mut why = Vec::new();
-    if let Some((address, open)) = connection {
-        match question(open, &request).await {
-            Ok(answer) => return Ok(answer),
-            // It may only have been idle for too long: it is asked once more below, like all others.
-            Err(error) => tracing::debug!(broker = %address, %error, "kafka"),
-        }
-        *connection = None;
-    }
     let mut addresses: Vec<_> = client.shared.lock().brokers.values().cloned().collect();
+    let first = round % addresses.len().max(1);
+    addresses.rotate_left(first);
     for address in Address::all_of(&client.settings.bootstrap_servers) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
+    let mut why = Vec::new();
     for address in addresses {
-        let answer = async {
-            let mut open = client.connect(&address).await?;
-            let answer = question(&mut open, &request).await?;
-            Ok::<_, ConnectionError>((open, answer))
-        };
-        match answer.await {
+        match client.metadata(&address, &topics).await {
             // One that names no broker has lost sight of them.
-            Ok((_, answer)) if answer.brokers.is_empty() => {
+            Ok(answer) if answer.brokers.is_empty() => {
                 why.push(format!("{address}: it names no broker"));
             }
-            Ok((open, answer)) => {
-                *connection = Some((address, open));
-                return Ok(answer);
-            }
+            Ok(answer) => return Ok(answer),
             Err(error) => why.push(format!("{address}: {error}")),
         }
     }
     Err(why.join("; "))
 }
 
-async fn question(
-    connection: &mut Connection,
-    request: &MetadataRequest,
-) -> Result<MetadataResponse, ConnectionError> {
-    let key = ApiKey::Metadata;
-    connection.ask(key, METADATA, request, Duration::ZERO).await
+impl Client {
+    /// What a broker knows of others, and of these topics.
+    pub(super) async fn metadata(
+        &self,
+        address: &Address,
+        topics: &BTreeSet<Arc<str>>,
+    ) -> Result<MetadataResponse, ConnectionError> {
+        let topics = topics.iter().map(|topic| {
+            let name = TopicName(StrBytes::from_string(topic.to_string()));
+            MetadataRequestTopic::default().with_name(Some(name))
+        });
+        let request = MetadataRequest::default()
+            .with_topics(Some(topics.collect()))
+            .with_allow_auto_topic_creation(false);
+        let mut connection = self.connect(address).await?;
+        let key = ApiKey::Metadata;
+        connection
+            .ask(key, METADATA, &request, Duration::ZERO)
+            .await
+    }
 }
 
-fn take(client: &Client, answer: &MetadataResponse) {
+/// By its number, where each broker of an answer is.
+pub fn brokers(answer: &MetadataResponse) -> BTreeMap<BrokerId, Address> {
+    let brokers = answer.brokers.iter().map(|broker| {
+        let address = Address {
+            host: broker.host.to_string(),
+            port: u16::try_from(broker.port).unwrap_or_default(),
+        };
+        (BrokerId(broker.node_id.0), address)
+    });
+    brokers.collect()
+}
+
+fn take(client: &Client, answer: MetadataResponse) {
     let mut state = client.shared.lock();
-    if !answer.brokers.is_empty() {
-        let brokers = answer.brokers.iter().map(|broker| {
-            let address = Address {
-                host: broker.host.to_string(),
-                port: u16::try_from(broker.port).unwrap_or_default(),
-            };
-            (BrokerId(broker.node_id.0), address)
-        });
-        state.brokers = brokers.collect();
-    }
-    let mut found = Vec::new();
-    for wanted in state.leaderless() {
-        let (name, partition) = (&*wanted.split.topic, wanted.split.partition);
-        let topic = answer
-            .topics
-            .iter()
-            .find(|topic| topic.name.as_ref().is_some_and(|n| n.as_str() == name));
-        let Some(topic) = topic else {
+    state.take_brokers(brokers(&answer));
+    let mut leaders = HashMap::new();
+    for topic in &answer.topics {
+        let Some(name) = &topic.name else {
             continue;
         };
-        if let Some(error) = ResponseError::try_from_code(topic.error_code) {
-            client.failing(&concern(&wanted.split), error.to_string());
-            continue;
-        }
-        let mut partitions = topic.partitions.iter();
-        let known = partitions.find(|known| known.partition_index == partition);
-        let leader = known.filter(|known| {
+        let error = ResponseError::try_from_code(topic.error_code);
+        for partition in &topic.partitions {
+            let broker = BrokerId(partition.leader_id.0);
             // While it is elected anew there is none; the service's own look at leaders says so.
-            let broker = BrokerId(known.leader_id.0);
-            known.leader_id.0 >= 0 && state.brokers.contains_key(&broker)
-        });
-        if let Some(leader) = leader {
-            let leader = Leader {
-                broker: BrokerId(leader.leader_id.0),
-                epoch: leader.leader_epoch,
-            };
-            found.push((wanted.index, leader));
+            if broker.0 >= 0 && state.brokers.contains_key(&broker) {
+                let leader = Leader {
+                    broker,
+                    epoch: partition.leader_epoch,
+                };
+                leaders.insert((name.as_str(), partition.partition_index), leader);
+            }
+        }
+        if let Some(error) = error {
+            let of_topic = |wanted: &&Wanted| &*wanted.split.topic == name.as_str();
+            for wanted in state.leaderless().filter(of_topic) {
+                client.failing(&concern(&wanted.split), error.to_string());
+            }
         }
     }
-    for (index, leader) in found {
-        state.of(index).leader = Some(leader);
+    let found = state.open().filter_map(|wanted| {
+        let leader = leaders.get(&(&*wanted.split.topic, wanted.split.partition))?;
+        Some((wanted.index, *leader))
+    });
+    for (index, leader) in found.collect::<Vec<_>>() {
+        state.take_leader(index, leader);
     }
 }

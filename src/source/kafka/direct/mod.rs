@@ -7,7 +7,7 @@
 //! [`DirectReader::new`] says so.
 //!
 //! ```text
-//! leaders ──► a task for each broker: one fetch at a time ──► inbox (2 answers) ──► reader, on the subtask's thread
+//! leaders ──► a task for each broker: one fetch at a time ──► inbox (1 answer) ──► reader, on the subtask's thread
 //! ```
 //!
 //! A record of an aborted transaction is never handed over, nor one from a batch whose checksum is wrong.
@@ -29,11 +29,16 @@ mod transactions;
 
 pub use reader::DirectReader;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::StrBytes;
+use tokio::time::timeout;
 
 use super::KafkaSettings;
 use crate::clock::Clock;
@@ -41,6 +46,7 @@ use crate::ids::{NextOffset, Split};
 use crate::runtime::health::Health;
 use crate::source::SplitIndex;
 use connection::{Address, Connection, ConnectionError, Connector};
+use fetching::FETCH;
 use inbox::Inbox;
 use state::Shared;
 use tls::Tls;
@@ -71,8 +77,10 @@ const MOST_BYTES: i32 = 1 << 20;
 const MOST_BYTES_OF_PARTITION: i32 = 512 << 10;
 /// Answers that wait for the reader beside those that their tasks hold.
 const INBOX: usize = 1;
-/// Of one broker: one in the inbox or read just now, one held by its task, and one on its way.
+/// Of one broker at the most: one that is read just now, one in the inbox, and one with its task.
 const ANSWERS_OF_BROKER: usize = 3;
+/// How long a start waits for brokers that may not answer.
+const TRIAL: Duration = Duration::from_secs(3);
 
 /// What came of one split.
 #[derive(Debug)]
@@ -81,8 +89,6 @@ pub struct Fetched {
     /// What was asked for.
     pub from: NextOffset,
     pub error: Option<ResponseError>,
-    /// Where the split ends, as the broker says.
-    pub end: Option<NextOffset>,
     pub aborted: Vec<Aborted>,
     /// Whole record batches; may be empty.
     pub records: Bytes,
@@ -171,17 +177,31 @@ impl Client {
         self.connector.connect(address, token).await
     }
 
-    /// Whether one of the brokers to begin with refuses this client, which librdkafka may not be: why.
+    /// Why one of the brokers refuses this client, which librdkafka may not be. One that does not answer is waited
+    /// for later.
     async fn refused(&self) -> Option<String> {
-        let mut refused = None;
-        for address in Address::all_of(&self.settings.bootstrap_servers) {
-            match self.connect(&address).await {
-                Ok(_) => return None,
-                Err(error) if error.is_refusal() => refused = Some(format!("{address}: {error}")),
+        let mut to_begin_with = Address::all_of(&self.settings.bootstrap_servers).into_iter();
+        let (mut all, mut why) = (None, None);
+        while let Some(address) = to_begin_with.next()
+            && all.is_none()
+        {
+            match self.metadata(&address, &BTreeSet::new()).await {
+                Ok(answer) => all = Some(leaders::brokers(&answer)),
+                Err(error) if error.is_refusal() => why = Some(format!("{address}: {error}")),
                 Err(_) => {}
             }
         }
-        refused
+        let Some(all) = all else {
+            return why;
+        };
+        let trials = all.into_values().map(|address| async move {
+            let trial = async { self.connect(&address).await?.version(ApiKey::Fetch, FETCH) };
+            match timeout(TRIAL, trial).await {
+                Ok(Err(error)) if error.is_refusal() => Some(format!("{address}: {error}")),
+                _ => None,
+            }
+        });
+        join_all(trials).await.into_iter().flatten().next()
     }
 
     /// What one fetch may bring, with so many brokers. A batch that is larger comes whole.

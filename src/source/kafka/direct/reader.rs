@@ -27,6 +27,8 @@ use crate::source::{Origin, RawBatch, SourceError, SourceReader, SplitIndex, Spl
 const BATCH: usize = 8_192;
 /// A batch ends earlier when its keys and values have so many bytes.
 const BATCH_BYTES: usize = 1 << 20;
+/// And when so many have been looked at for it, whatever came of them: who reads has other things to look after.
+const LOOKED_AT: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,6 @@ pub struct DirectReader {
     client: Arc<Client>,
     inbox: Arc<Inbox<Answer>>,
     splits: Splits,
-    /// Where each split ends, as its broker has said last.
-    ends: Vec<Option<NextOffset>>,
     /// What is left of the answer that was taken last.
     answer: VecDeque<Fetched>,
     open: Option<Open>,
@@ -101,7 +101,6 @@ impl DirectReader {
             inbox: client.inbox.clone(),
             client,
             splits: Splits::default(),
-            ends: Vec::new(),
             answer: VecDeque::new(),
             open: None,
             last: 0,
@@ -134,9 +133,6 @@ impl DirectReader {
         if let Some(error) = fetched.error {
             return self.failed(index, error);
         }
-        if let Some(end) = fetched.end {
-            self.ends[index.0 as usize] = Some(end);
-        }
         if self.client.health.degraded() {
             self.client.well(&concern(self.splits.name(index)));
         }
@@ -145,7 +141,8 @@ impl DirectReader {
             // Not to be believed; but what would be left out is never left out in silence.
             let split = self.splits.name(index);
             let from = fetched.from;
-            let why = format!("{split}: records from {from} on came before those from {position} on");
+            let why =
+                format!("{split}: records from {from} on came before those from {position} on");
             return Err(SourceError::Fatal(why));
         }
         let transactions = Transactions::new(std::mem::take(&mut fetched.aborted));
@@ -173,7 +170,7 @@ impl DirectReader {
     }
 
     /// Reads what is open, until it is at its end or the batch is full.
-    fn read(&mut self, batch: &mut KafkaBatch) -> Result<(), SourceError> {
+    fn read(&mut self, batch: &mut Filling) -> Result<(), SourceError> {
         let Some(mut open) = self.open.take() else {
             return Ok(());
         };
@@ -194,8 +191,17 @@ impl DirectReader {
     }
 }
 
-fn is_full(batch: &KafkaBatch) -> bool {
-    batch.len() >= BATCH || batch.bytes() >= BATCH_BYTES
+/// A batch that is being filled.
+struct Filling {
+    batch: KafkaBatch,
+    looked_at: usize,
+}
+
+impl Filling {
+    fn is_full(&self) -> bool {
+        let batch = &self.batch;
+        batch.len() >= BATCH || batch.bytes() >= BATCH_BYTES || self.looked_at >= LOOKED_AT
+    }
 }
 
 impl Open {
@@ -203,18 +209,26 @@ impl Open {
     fn read(
         &mut self,
         splits: &mut Splits,
-        into: &mut KafkaBatch,
+        into: &mut Filling,
         headers: bool,
     ) -> Result<bool, record_batch::BatchError> {
         let index = self.fetched.split;
+        // Whether what was fetched is the buffer that was added last.
         let mut in_place = false;
         loop {
+            if into.is_full() {
+                return Ok(false);
+            }
             let batch = match &mut self.batch {
                 Some(batch) => batch,
                 none => {
                     let next = record_batch::next(&self.fetched.records, self.at)?;
                     let Some((next, end)) = next else {
                         return Ok(true);
+                    };
+                    into.looked_at += match &next.body {
+                        Body::InPlace(_) => end - self.at,
+                        Body::Decompressed(buffer) => buffer.len(),
                     };
                     self.at = end;
                     let last = NextOffset(next.header.last_offset.saturating_add(1));
@@ -232,16 +246,11 @@ impl Open {
                     })
                 }
             };
-            if is_full(into) {
-                return Ok(false);
+            let mut added = in_place && matches!(batch.body, Body::InPlace(_));
+            batch.read(&self.fetched, splits, &mut into.batch, headers, &mut added)?;
+            if added {
+                in_place = matches!(batch.body, Body::InPlace(_));
             }
-            match &batch.body {
-                Body::InPlace(_) if in_place => {}
-                Body::InPlace(_) => into.add_buffer(self.fetched.records.clone()),
-                Body::Decompressed(buffer) => into.add_buffer(buffer.clone()),
-            }
-            in_place = matches!(batch.body, Body::InPlace(_));
-            batch.read(&self.fetched, splits, into, headers)?;
             if batch.left <= 0 {
                 let last = NextOffset(batch.header.last_offset.saturating_add(1));
                 splits.reach(index, last);
@@ -252,23 +261,32 @@ impl Open {
 }
 
 impl OpenBatch {
-    /// Reads records until there is none left, or `into` is full.
+    /// Reads records until there is none left, or `into` has enough of them. Its buffer is added with the first one
+    /// that is handed over, unless that is so already.
     fn read(
         &mut self,
         fetched: &Fetched,
         splits: &mut Splits,
         into: &mut KafkaBatch,
         headers: bool,
+        added: &mut bool,
     ) -> Result<(), record_batch::BatchError> {
         let malformed = |_| record_batch::BatchError::Records;
         let (buffer, _) = self.body.of(&fetched.records);
         let mut cursor = Cursor::new(buffer, self.at);
-        while self.left > 0 && !is_full(into) {
+        while self.left > 0 && into.len() < BATCH && into.bytes() < BATCH_BYTES {
             let record = cursor.record().map_err(malformed)?;
             self.left -= 1;
             let offset = Offset(self.header.base_offset.saturating_add(record.offset_delta));
             if !splits.take(fetched.split, offset) {
                 continue;
+            }
+            if !*added {
+                *added = true;
+                into.add_buffer(match &self.body {
+                    Body::InPlace(_) => fetched.records.clone(),
+                    Body::Decompressed(buffer) => buffer.clone(),
+                });
             }
             into.push(Found {
                 origin: Origin {
@@ -296,16 +314,23 @@ impl SourceReader for DirectReader {
     type Batch = KafkaBatch;
 
     fn fetch(&mut self, timeout: Duration) -> Result<KafkaBatch, SourceError> {
-        let mut batch = KafkaBatch::with_capacity(self.last);
-        while !is_full(&batch) {
+        if self.tasks.is_finished() {
+            let why = "what fetches from the brokers has ended, which it never should";
+            return Err(SourceError::Fatal(why.to_owned()));
+        }
+        let mut batch = Filling {
+            batch: KafkaBatch::with_capacity(self.last),
+            looked_at: 0,
+        };
+        while !batch.is_full() {
             if self.open.is_some() {
                 self.read(&mut batch)?;
             } else if let Some(fetched) = self.answer.pop_front() {
                 self.begin(fetched)?;
             } else {
-                let wait = match batch.is_empty() {
-                    true => timeout,
-                    false => Duration::ZERO,
+                let wait = match batch.looked_at {
+                    0 => timeout,
+                    _ => Duration::ZERO,
                 };
                 if !self.take_answer(wait) {
                     break;
@@ -320,9 +345,9 @@ impl SourceReader for DirectReader {
                 }
             }
         }
-        self.last = batch.len();
+        self.last = batch.batch.len();
         self.splits.finish_rereading()?;
-        Ok(batch)
+        Ok(batch.batch)
     }
 
     fn waker(&self) -> Arc<dyn Wake> {
@@ -335,14 +360,7 @@ impl SourceReader for DirectReader {
             for start in starts {
                 let (split, until) = (start.split.clone(), start.until);
                 let (index, next) = self.splits.add(start);
-                self.ends.push(None);
-                state.add(Wanted {
-                    split,
-                    index,
-                    next,
-                    until,
-                    leader: None,
-                });
+                state.add(Wanted::new(split, index, next, until));
             }
         }
         self.client.shared.leaders_wanted.notify_one();
@@ -358,8 +376,8 @@ impl SourceReader for DirectReader {
     }
 
     fn places(&self) -> Vec<Position> {
-        let end = |index: SplitIndex| self.ends[index.0 as usize];
-        self.splits.places(|index, _| end(index))
+        let state = self.client.shared.lock();
+        self.splits.places(|index, _| state.end(index))
     }
 
     fn queued(&self) -> usize {

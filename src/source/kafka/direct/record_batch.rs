@@ -113,23 +113,38 @@ impl Body {
 pub struct Whole {
     /// Where what is cut off begins. What is no batch is among it: whoever reads it says so.
     pub end: usize,
-    /// The next offset behind the last whole batch.
-    pub next: Option<i64>,
+    /// Of the last whole batch.
+    pub last: Option<Last>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Last {
+    /// The next offset behind it.
+    pub next: i64,
+    /// Of the leader that took it; -1 in the formats of before.
+    pub epoch: i32,
 }
 
 pub fn whole(records: &[u8]) -> Whole {
-    let (mut end, mut next) = (0, None);
+    let (mut end, mut last) = (0, None);
     loop {
         match length(&records[end..]) {
             Ok(Some(length)) => {
-                let last = last_offset(&records[end..end + length]);
-                next = Some(last.saturating_add(1));
+                let batch = &records[end..end + length];
+                last = Some(Last {
+                    next: last_offset(batch).saturating_add(1),
+                    epoch: if batch[16] == MAGIC {
+                        i32_at(batch, 12)
+                    } else {
+                        -1
+                    },
+                });
                 end += length;
             }
-            Ok(None) => return Whole { end, next },
+            Ok(None) => return Whole { end, last },
             Err(_) => {
                 let end = records.len();
-                return Whole { end, next };
+                return Whole { end, last };
             }
         }
     }

@@ -36,18 +36,17 @@ pub async fn with_password(
     password: &Secret,
 ) -> Result<(), ConnectionError> {
     handshake(connection, mechanism).await?;
-    let config = SASLConfig::with_credentials(
-        None,
-        username.to_owned(),
-        password.expose().to_owned(),
-    );
+    let config =
+        SASLConfig::with_credentials(None, username.to_owned(), password.expose().to_owned());
     let client = SASLClient::new(config.map_err(not_let_in)? as Arc<SASLConfig>);
     let name = Mechname::parse(mechanism.name().as_bytes()).map_err(not_let_in)?;
     let mut session = client.start_suggested(&[name]).map_err(not_let_in)?;
     let mut said = None;
     loop {
         let mut next = Vec::new();
-        let state = session.step(said.as_deref(), &mut next).map_err(not_let_in)?;
+        let state = session
+            .step(said.as_deref(), &mut next)
+            .map_err(not_let_in)?;
         if let State::Running = state {
             said = Some(authenticate(connection, next).await?);
         } else if next.is_empty() {

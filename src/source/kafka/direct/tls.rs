@@ -56,10 +56,12 @@ impl Tls {
         let name = name.map_err(|e| ConnectionError::Tls(e.to_string()))?;
         let connected = self.0.connect(name, stream).await;
         // Rustls says as an error of input and output what it does not like of the other side.
-        connected.map_err(|error| match error.get_ref().is_some_and(|e| e.is::<rustls::Error>()) {
-            true => ConnectionError::Tls(error.to_string()),
-            false => ConnectionError::Io(error),
-        })
+        connected.map_err(
+            |error| match error.get_ref().is_some_and(|e| e.is::<rustls::Error>()) {
+                true => ConnectionError::Tls(error.to_string()),
+                false => ConnectionError::Io(error),
+            },
+        )
     }
 }
 

@@ -46,7 +46,6 @@ fn fetched(split: u32, from: i64, records: Vec<u8>) -> Fetched {
         split: SplitIndex(split),
         from: NextOffset(from),
         error: None,
-        end: Some(NextOffset(1_000)),
         aborted: Vec::new(),
         records: records.into(),
     }
@@ -72,7 +71,9 @@ fn position(reader: &DirectReader) -> i64 {
 const ONE: TestRecord<'static> = (None, Some(b"v"), 0);
 
 fn values(count: i64) -> Vec<TestRecord<'static>> {
-    (0..count).map(|delta| (None, Some(&b"v"[..]), delta)).collect()
+    (0..count)
+        .map(|delta| (None, Some(&b"v"[..]), delta))
+        .collect()
 }
 
 fn transactional(producer_id: i64, base_offset: i64, count: i64) -> Vec<u8> {
@@ -178,12 +179,18 @@ proptest! {
 
 #[tokio::test]
 async fn what_is_cut_off_is_left_for_the_next_fetch() {
-    let (whole, mut cut) = (Built::new(0, values(3)).bytes(), Built::new(3, values(2)).bytes());
+    let (whole, mut cut) = (
+        Built::new(0, values(3)).bytes(),
+        Built::new(3, values(2)).bytes(),
+    );
     let first_end = whole.len();
     cut.truncate(cut.len() - 1);
     let all = [whole, cut].concat();
     let whole = record_batch::whole(&all);
-    assert_eq!((whole.end, whole.next), (first_end, Some(3)));
+    assert_eq!(
+        (whole.end, whole.last.map(|last| last.next)),
+        (first_end, Some(3))
+    );
     let mut reader = reader(None);
     let offsets = read(&mut reader, vec![fetched(0, 0, all[..first_end].to_vec())]);
     assert_eq!(offsets.unwrap(), [0, 1, 2]);
@@ -196,7 +203,11 @@ async fn what_was_handed_over_is_not_handed_over_again() {
     let batch = Built::new(0, values(5)).bytes();
     let first = read(&mut reader, vec![fetched(0, 0, batch.clone())]).unwrap();
     let second = Built::new(3, values(4)).bytes();
-    let again = read(&mut reader, vec![fetched(0, 0, batch), fetched(0, 4, second)]).unwrap();
+    let again = read(
+        &mut reader,
+        vec![fetched(0, 0, batch), fetched(0, 4, second)],
+    )
+    .unwrap();
     assert_eq!((first, again), (vec![0, 1, 2, 3, 4], vec![5, 6]));
 }
 
@@ -242,7 +253,11 @@ async fn records_of_aborted_transactions_and_markers_are_skipped_and_the_positio
 async fn a_transaction_that_was_aborted_before_what_was_fetched_begins_is_skipped_too() {
     let mut reader = reader(None);
     reader.splits.reach(SplitIndex(0), NextOffset(10));
-    let mut this = fetched(0, 10, [transactional(7, 8, 4), marker(7, 12, false)].concat());
+    let mut this = fetched(
+        0,
+        10,
+        [transactional(7, 8, 4), marker(7, 12, false)].concat(),
+    );
     this.aborted = vec![Aborted {
         producer_id: 7,
         first_offset: 2,
@@ -258,7 +273,11 @@ async fn a_batch_that_compaction_has_emptied_moves_the_position() {
         last_delta: 9,
         ..Built::new(0, vec![])
     };
-    assert!(read(&mut reader, vec![fetched(0, 0, empty.bytes())]).unwrap().is_empty());
+    assert!(
+        read(&mut reader, vec![fetched(0, 0, empty.bytes())])
+            .unwrap()
+            .is_empty()
+    );
     assert!(reader.at_end());
 }
 
@@ -266,7 +285,10 @@ async fn a_batch_that_compaction_has_emptied_moves_the_position() {
 async fn nothing_behind_the_end_of_a_bounded_run_is_handed_over() {
     let mut reader = reader(Some(3));
     let batch = Built::new(0, values(5)).bytes();
-    assert_eq!(read(&mut reader, vec![fetched(0, 0, batch)]).unwrap(), [0, 1, 2]);
+    assert_eq!(
+        read(&mut reader, vec![fetched(0, 0, batch)]).unwrap(),
+        [0, 1, 2]
+    );
     assert!(reader.at_end());
     assert_eq!(position(&reader), 3);
 }
@@ -278,7 +300,10 @@ async fn lost_records_are_handed_over_once_more_and_nothing_else_below_the_saved
     add(&mut reader, 5, Reread::of(lost, false), None);
     assert!(reader.rereading());
     let batch = Built::new(0, values(7)).bytes();
-    assert_eq!(read(&mut reader, vec![fetched(1, 1, batch)]).unwrap(), [1, 3, 5, 6]);
+    assert_eq!(
+        read(&mut reader, vec![fetched(1, 1, batch)]).unwrap(),
+        [1, 3, 5, 6]
+    );
     assert!(!reader.rereading());
 }
 
@@ -300,7 +325,10 @@ async fn records_of_an_old_format_are_left_to_librdkafka() {
     let mut batch = Built::new(0, values(1)).bytes();
     batch[16] = 1;
     let error = read(&mut reader, vec![fetched(0, 0, batch)]).unwrap_err();
-    assert!(error.to_string().contains("KAFKA_READER=librdkafka"), "{error}");
+    assert!(
+        error.to_string().contains("KAFKA_READER=librdkafka"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -311,7 +339,11 @@ async fn an_offset_that_is_gone_ends_the_job_and_other_errors_are_waited_for() {
         records: Bytes::new(),
         ..fetched(0, 0, Vec::new())
     };
-    read(&mut reader, vec![failed(ResponseError::NotLeaderOrFollower)]).unwrap();
+    read(
+        &mut reader,
+        vec![failed(ResponseError::NotLeaderOrFollower)],
+    )
+    .unwrap();
     let error = read(&mut reader, vec![failed(ResponseError::OffsetOutOfRange)]).unwrap_err();
     assert!(matches!(error, SourceError::OffsetLost { .. }), "{error}");
 }

@@ -14,9 +14,10 @@ import org.apache.flink.streaming.api.functions.sink.filesystem.bucketassigners.
  */
 final class HourBuckets implements BucketAssigner<GenericRecord, String> {
     private static final long serialVersionUID = 1;
+    static final String PATTERN = "'year='yyyy'/month='MM'/day='dd'/hour='HH";
+
     private static final long HOUR_MS = 3_600_000;
-    private static final DateTimeFormatter FORMAT =
-            DateTimeFormatter.ofPattern("'year='yyyy'/month='MM'/day='dd'/hour='HH").withZone(ZoneOffset.UTC);
+    private static final DateTimeFormatter FORMAT = DateTimeFormatter.ofPattern(PATTERN).withZone(ZoneOffset.UTC);
 
     private transient long hour;
     private transient String bucket;

@@ -19,7 +19,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
  * Decodes raw Avro data and adds topic, partition and offset. Decoder and both records are made once and used for
  * every record, so what it hands over holds until the next one only.
  */
-final class EnrichedRecords implements KafkaRecordDeserializationSchema<GenericRecord> {
+final class TunedRecords implements KafkaRecordDeserializationSchema<GenericRecord> {
     private static final long serialVersionUID = 1;
 
     private final Schema inputSchema;
@@ -32,7 +32,7 @@ final class EnrichedRecords implements KafkaRecordDeserializationSchema<GenericR
     private transient GenericData.Record output;
     private transient Utf8 topic;
 
-    EnrichedRecords(Schema inputSchema, Schema outputSchema) {
+    TunedRecords(Schema inputSchema, Schema outputSchema) {
         this.inputSchema = inputSchema;
         this.outputSchema = outputSchema;
         this.inputFields = inputSchema.getFields().size();
