@@ -122,7 +122,11 @@ impl ParquetFile {
                 None | Some(0) => room,
                 Some(row) => self.row_group_bytes.saturating_sub(open.size()) / row,
             };
-            let taken = room.min(fit.max(1)).min(left.num_rows());
+            if fit == 0 {
+                self.flush()?;
+                continue;
+            }
+            let taken = room.min(fit).min(left.num_rows());
             open.write(&left.slice(0, taken))?;
             left = left.slice(taken, left.num_rows() - taken);
             if open.rows() >= self.row_group_rows || open.size() >= self.row_group_bytes {

@@ -137,6 +137,19 @@ pub enum SourceError {
     OffsetLost { split: Split, wanted: NextOffset },
 
     #[error(
+        "{split}: its log is another one than was read: records up to offset {position} were taken from a leader of \
+         epoch {epoch}, and today's leader has those of that epoch up to {end} only. An election of a broker that was \
+         behind has cut off records that are archived, and others may stand at their offsets. A new start goes on at \
+         {position}; what stands before it now is not archived"
+    )]
+    CutOff {
+        split: Split,
+        position: NextOffset,
+        epoch: i32,
+        end: i64,
+    },
+
+    #[error(
         "{split}: the store has lost records before their file was visible, and Kafka does not \
          deliver them any more: offsets {lost}. Compaction may have removed them. To go on without \
          them, start with --allow-lost-offsets"

@@ -106,7 +106,7 @@ fn a_million_records_of_all_codecs_are_archived_once_each_in_s3() {
 
 #[test]
 fn a_million_records_of_all_codecs_are_archived_once_each_in_a_folder() {
-    let flags = ["--checkpoint-interval", "300ms", "--max-file-size", "1MiB"];
+    let flags = ["--checkpoint-interval", "50ms", "--max-file-size", "1MiB"];
     a_million_records(Storage::Local, &flags);
 }
 
@@ -114,7 +114,7 @@ fn a_million_records_of_all_codecs_are_archived_once_each_in_a_folder() {
 fn a_million_records_of_all_codecs_are_archived_once_each_when_librdkafka_reads() {
     let flags = [
         "--checkpoint-interval",
-        "300ms",
+        "50ms",
         "--kafka-reader",
         "librdkafka",
     ];

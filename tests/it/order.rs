@@ -88,6 +88,7 @@ fn no_file_becomes_visible_before_its_commit_log_line_and_its_slot_are_there() {
     let mut lineage = Lineage::start_with(&archive, &topic, &flags, &settings);
     lineage.wait_until_it_says_times("checkpoint complete", 5);
     producing.join().unwrap();
+    archive.wait_for_all_of(&topic);
     lineage.stop();
 
     let completions = completions.lock().unwrap();

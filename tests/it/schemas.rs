@@ -189,7 +189,15 @@ fn files_are_compressed_as_the_setting_says() {
         let file = fs::File::open(archive.mirror(Root::Output).join(key)).unwrap();
         let reader = SerializedFileReader::new(file).unwrap();
         for column in reader.metadata().row_group(0).columns() {
-            assert!(format!("{:?}", column.compression()).starts_with(codec));
+            let name = column.column_path().string();
+            // Of some dozens of bytes, however many rows.
+            let in_runs = ["kafka_topic", "kafka_partition", "checkpoint_id"];
+            let codec = match in_runs.contains(&name.as_str()) {
+                true => "UNCOMPRESSED",
+                false => codec,
+            };
+            let found = format!("{:?}", column.compression());
+            assert!(found.starts_with(codec), "{name}: {found}");
         }
     }
 }

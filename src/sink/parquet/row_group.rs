@@ -78,18 +78,22 @@ impl RowGroup {
 
     /// Bytes that it will have in the file, about.
     pub fn size(&self) -> usize {
-        self.sum(ArrowColumnWriter::get_estimated_total_bytes)
+        self.sum(ArrowColumnWriter::get_estimated_total_bytes, Runs::size)
     }
 
     /// Bytes of memory that it takes.
     pub fn memory(&self) -> usize {
-        self.sum(ArrowColumnWriter::memory_size)
+        self.sum(ArrowColumnWriter::memory_size, Runs::memory)
     }
 
-    fn sum(&self, of: impl Fn(&ArrowColumnWriter) -> usize) -> usize {
+    fn sum(
+        &self,
+        of_writer: impl Fn(&ArrowColumnWriter) -> usize,
+        of_runs: impl Fn(&Runs) -> usize,
+    ) -> usize {
         let columns = self.columns.iter().map(|column| match column {
-            Column::Encoded(writers) => writers.iter().map(&of).sum(),
-            Column::Runs(runs) => runs.memory(),
+            Column::Encoded(writers) => writers.iter().map(&of_writer).sum(),
+            Column::Runs(runs) => of_runs(runs),
         });
         columns.sum()
     }

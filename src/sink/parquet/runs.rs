@@ -13,17 +13,20 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression, Encoding, PageType};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder};
+use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, PageEncodingStats};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use crate::transform::enrich;
+
+/// Of both pages of a column, about.
+const PAGE_HEADERS: usize = 40;
 
 /// One column of an open row group.
 pub enum Runs {
@@ -78,10 +81,20 @@ impl Runs {
         }
     }
 
-    /// Bytes of memory that it takes, about, which are also more than it takes in the file.
+    /// Bytes that it will have in the file, about.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(table) => table.size(String::len),
+            Self::Int(table) => table.size(|_| size_of::<i32>()),
+            Self::Long(table) => table.size(|_| size_of::<i64>()),
+        }
+    }
+
+    /// Bytes of memory that it takes.
     pub fn memory(&self) -> usize {
         match self {
-            Self::Text(table) => table.memory(),
+            // Its text twice: in its place, and to find that.
+            Self::Text(table) => table.memory() + 2 * table.size(String::len),
             Self::Int(table) => table.memory(),
             Self::Long(table) => table.memory(),
         }
@@ -161,9 +174,28 @@ impl<T: Clone + Eq + Hash + Ord> Table<T> {
         place
     }
 
+    /// The lengths of runs below 64 rows take a byte, and of longer ones there are few.
+    fn size(&self, of_value: impl Fn(&T) -> usize) -> usize {
+        let values = self.values.iter();
+        let of_values = values.map(|value| size_of::<u32>() + of_value(value));
+        PAGE_HEADERS + of_values.sum::<usize>() + self.runs.len() * (1 + self.width())
+    }
+
     fn memory(&self) -> usize {
-        let of_values = self.values.len() * 2 * (size_of::<T>() + size_of::<u32>());
-        of_values + self.runs.len() * size_of::<(u32, u64)>()
+        let of_values = self.values.capacity() * size_of::<T>();
+        let of_places = self.places.capacity() * size_of::<(T, u32)>();
+        of_values + of_places + self.runs.capacity() * size_of::<(u32, u64)>()
+    }
+
+    /// How many bits the place of a value takes.
+    fn bits(&self) -> u32 {
+        let last = self.values.len().saturating_sub(1) as u32;
+        u32::BITS - last.leading_zeros()
+    }
+
+    /// The same in whole bytes.
+    fn width(&self) -> usize {
+        self.bits().div_ceil(8) as usize
     }
 
     fn least(&self) -> Option<T> {
@@ -184,14 +216,14 @@ impl<T: Clone + Eq + Hash + Ord> Table<T> {
         let mut sink = TrackedWrite::new(Vec::new());
         let mut pages = SerializedPageWriter::new(&mut sink);
         let dictionary = pages.write_page(uncompressed(Page::DictionaryPage {
-            num_values: u32::try_from(self.values.len()).map_err(external)?,
+            num_values: count(self.values.len())?,
             buf: values.into(),
             encoding: Encoding::PLAIN,
             is_sorted: false,
         }))?;
         let data = pages.write_page(uncompressed(Page::DataPage {
             buf: self.encoded().into(),
-            num_values: u32::try_from(self.rows).map_err(external)?,
+            num_values: count(self.rows)?,
             encoding: Encoding::RLE_DICTIONARY,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
@@ -216,6 +248,11 @@ impl<T: Clone + Eq + Hash + Ord> Table<T> {
             .set_dictionary_page_offset(Some(dictionary.offset as i64))
             .set_data_page_offset(data.offset as i64)
             .set_statistics(statistics)
+            // So readers know that the dictionary has all values.
+            .set_page_encoding_stats(vec![
+                of_page(PageType::DICTIONARY_PAGE, Encoding::PLAIN),
+                of_page(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY),
+            ])
             .build()?;
         let mut pages = OffsetIndexBuilder::new();
         pages.append_row_count(rows);
@@ -234,10 +271,8 @@ impl<T: Clone + Eq + Hash + Ord> Table<T> {
 
     /// How many bits a place has, and the runs: each its length, doubled, as a number of 7 bits a byte, and its place.
     fn encoded(&self) -> Vec<u8> {
-        let last = self.values.len().saturating_sub(1) as u32;
-        let bits = u32::BITS - last.leading_zeros();
-        let width = bits.div_ceil(8) as usize;
-        let mut encoded = vec![bits as u8];
+        let width = self.width();
+        let mut encoded = vec![self.bits() as u8];
         for (place, rows) in &self.runs {
             let mut length = rows << 1;
             while length >= 0x80 {
@@ -248,6 +283,20 @@ impl<T: Clone + Eq + Hash + Ord> Table<T> {
             encoded.extend(&place.to_le_bytes()[..width]);
         }
         encoded
+    }
+}
+
+/// Parquet has 31 bits for it.
+fn count<N: TryInto<i32>>(number: N) -> Result<u32, ParquetError> {
+    let number = number.try_into().ok().and_then(|n| u32::try_from(n).ok());
+    number.ok_or_else(|| ParquetError::General("a row group has too many rows".to_owned()))
+}
+
+fn of_page(page_type: PageType, encoding: Encoding) -> PageEncodingStats {
+    PageEncodingStats {
+        page_type,
+        encoding,
+        count: 1,
     }
 }
 

@@ -21,7 +21,7 @@ use super::connection::{Address, Connection, ConnectionError};
 use super::record_batch;
 use super::state::{BrokerId, Wanted};
 use super::transactions::Aborted;
-use super::{Client, Fetched};
+use super::{Client, Fetched, Trouble};
 use crate::ids::NextOffset;
 use crate::source::SplitIndex;
 
@@ -248,7 +248,7 @@ impl Broker {
                 };
                 let wanted = state.of(index);
                 let this = of_partition(wanted, data);
-                if this.error.is_some() {
+                if this.trouble.is_some() {
                     wanted.failed();
                     well = false;
                 } else if !this.records.is_empty() {
@@ -281,19 +281,25 @@ impl Broker {
 /// What came of one partition. Moves on what is asked for next.
 fn of_partition(wanted: &mut Wanted, data: PartitionData) -> Fetched {
     let from = wanted.next;
-    // What was read up to here is not what its leader has there: nobody knows what is missing.
-    let diverges = (data.diverging_epoch.epoch >= 0).then_some(ResponseError::OffsetOutOfRange);
-    let error = ResponseError::try_from_code(data.error_code).or(diverges);
+    let trouble = match ResponseError::try_from_code(data.error_code) {
+        Some(error) => Some(Trouble::Error(error)),
+        None if data.diverging_epoch.epoch >= 0 => Some(Trouble::CutOff {
+            epoch: wanted.last_epoch,
+            end: data.diverging_epoch.end_offset,
+        }),
+        None => None,
+    };
     if data.high_watermark >= 0 {
         wanted.end = Some(NextOffset(data.high_watermark));
     }
     let mut records = data.records.unwrap_or_default();
     let whole = record_batch::whole(&records);
-    records.truncate(if error.is_none() { whole.end } else { 0 });
+    records.truncate(if trouble.is_none() { whole.end } else { 0 });
     if let Some(last) = whole.last
-        && error.is_none()
+        && trouble.is_none()
+        && last.next > from.0
     {
-        wanted.next = from.max(NextOffset(last.next));
+        wanted.next = NextOffset(last.next);
         wanted.last_epoch = last.epoch;
     }
     let aborted = data.aborted_transactions.unwrap_or_default().into_iter();
@@ -304,7 +310,7 @@ fn of_partition(wanted: &mut Wanted, data: PartitionData) -> Fetched {
     Fetched {
         split: wanted.index,
         from,
-        error,
+        trouble,
         aborted: aborted.collect(),
         records,
     }

@@ -2,7 +2,7 @@
 //!
 //! Brokers that were known are asked first, and then those that the settings name, again and again: so it finds
 //! back after Kafka has named no broker for a moment, or when all of them have moved. Each question has a connection
-//! of its own: they are few, and one that is kept is ended by brokers as idle.
+//! of its own: one that is kept is ended by brokers as idle, and always asks the same one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use kafka_protocol::messages::metadata_response::MetadataResponse;
 use kafka_protocol::messages::{ApiKey, MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connection::{Address, ConnectionError};
 use super::fetching::Broker;
@@ -73,7 +73,15 @@ pub async fn keep(client: Arc<Client>) {
         client.shared.leaders_known.notify_waiters();
         let left = client.shared.lock().leaderless().next().is_some();
         if left {
-            tokio::time::sleep(pause).await;
+            let sooner = async {
+                sleep(SOON).await;
+                client.shared.leaders_wanted.notified().await;
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = sooner => {}
+                Some(_) = brokers.join_next(), if !brokers.is_empty() => return,
+            }
             pause = (pause * 2).min(LATER);
         } else {
             pause = SOON;

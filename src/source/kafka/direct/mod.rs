@@ -88,10 +88,21 @@ pub struct Fetched {
     pub split: SplitIndex,
     /// What was asked for.
     pub from: NextOffset,
-    pub error: Option<ResponseError>,
+    pub trouble: Option<Trouble>,
     pub aborted: Vec<Aborted>,
     /// Whole record batches; may be empty.
     pub records: Bytes,
+}
+
+/// Why nothing came of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    Error(ResponseError),
+    /// Of the epoch that was read last, its leader has records up to `end` only, or none.
+    CutOff {
+        epoch: i32,
+        end: i64,
+    },
 }
 
 /// Of one request.

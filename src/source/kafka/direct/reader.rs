@@ -13,7 +13,7 @@ use super::record::Cursor;
 use super::record_batch::{self, BatchHeader, Body};
 use super::state::Wanted;
 use super::transactions::Transactions;
-use super::{Answer, Client, Fetched, concern, leaders};
+use super::{Answer, Client, Fetched, Trouble, concern, leaders};
 use crate::clock::Clock;
 use crate::ids::{NextOffset, Offset, Split};
 use crate::runtime::health::Health;
@@ -130,8 +130,8 @@ impl DirectReader {
     /// Begins with what came of one split.
     fn begin(&mut self, mut fetched: Fetched) -> Result<(), SourceError> {
         let index = fetched.split;
-        if let Some(error) = fetched.error {
-            return self.failed(index, error);
+        if let Some(trouble) = fetched.trouble {
+            return self.failed(index, trouble);
         }
         if self.client.health.degraded() {
             self.client.well(&concern(self.splits.name(index)));
@@ -155,14 +155,21 @@ impl DirectReader {
         Ok(())
     }
 
-    fn failed(&self, index: SplitIndex, error: ResponseError) -> Result<(), SourceError> {
+    fn failed(&self, index: SplitIndex, trouble: Trouble) -> Result<(), SourceError> {
         let split = self.splits.name(index);
-        match error {
-            ResponseError::OffsetOutOfRange => Err(SourceError::OffsetLost {
+        let position = self.splits.position(index);
+        match trouble {
+            Trouble::CutOff { epoch, end } => Err(SourceError::CutOff {
                 split: split.clone(),
-                wanted: self.splits.position(index),
+                position,
+                epoch,
+                end,
             }),
-            error => {
+            Trouble::Error(ResponseError::OffsetOutOfRange) => Err(SourceError::OffsetLost {
+                split: split.clone(),
+                wanted: position,
+            }),
+            Trouble::Error(error) => {
                 self.client.failing(&concern(split), error.to_string());
                 Ok(())
             }

@@ -35,7 +35,7 @@ pub struct Wanted {
     pub last_epoch: i32,
     /// Where the split ends, as its leader has said last.
     pub end: Option<NextOffset>,
-    /// The greatest one of its leaders so far, and how often somebody has named one of an earlier epoch since.
+    /// The one of its leaders that is believed, and how often in turn a leader of an earlier one was named since.
     epoch: i32,
     doubted: u32,
     /// How often its leader has refused it since it was fetched last, and until when it is left alone for that.
@@ -93,9 +93,9 @@ impl Wanted {
         // Brokers that say no epoch may name another leader at any time.
         if !known || leader.epoch < 0 {
             self.leader = Some(leader);
-            self.epoch = leader.epoch;
-            self.doubted = 0;
         }
+        self.epoch = leader.epoch;
+        self.doubted = 0;
     }
 
     /// Its leader has refused it: perhaps it leads no more. Who does is asked after a pause, which grows.

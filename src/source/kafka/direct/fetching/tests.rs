@@ -137,11 +137,12 @@ async fn a_split_that_its_leader_refuses_rests_for_a_while_and_the_others_do_not
     let next = broker.request(&address(1), 12).unwrap();
     assert_eq!(asked(&next), [1]);
     let came = broker.client.inbox.take(Duration::ZERO).unwrap();
-    assert_eq!(came[0].error, Some(ResponseError::KafkaStorageError));
+    let error = Trouble::Error(ResponseError::KafkaStorageError);
+    assert_eq!(came[0].trouble, Some(error));
 }
 
 #[tokio::test]
-async fn a_log_that_was_cut_off_behind_what_was_read_is_an_offset_that_is_lost() {
+async fn a_log_that_was_cut_off_before_what_was_read_is_told() {
     let mut broker = broker(1);
     broker.request(&address(1), 12).unwrap();
     let mut first = batch(0, 10);
@@ -159,7 +160,8 @@ async fn a_log_that_was_cut_off_behind_what_was_read_is_an_offset_that_is_lost()
         .take(answer(vec![data.with_records(Some(batch(1, 10).into()))]))
         .await;
     let came = broker.client.inbox.take(Duration::ZERO).unwrap();
-    assert_eq!(came[0].error, Some(ResponseError::OffsetOutOfRange));
+    let cut_off = Trouble::CutOff { epoch: 3, end: 0 };
+    assert_eq!(came[0].trouble, Some(cut_off));
     assert!(came[0].records.is_empty());
     let shared = broker.client.shared.clone();
     assert_eq!(shared.lock().of(SplitIndex(0)).next, NextOffset(1));
@@ -187,8 +189,18 @@ async fn a_leader_of_an_earlier_epoch_is_not_believed_until_all_say_so() {
     };
     state.take_leader(SplitIndex(0), earlier);
     assert_eq!(state.leaderless().count(), 1);
+    // One who knows better, among others who do not.
+    let leader = Leader {
+        broker: BROKER,
+        epoch: 3,
+    };
     for _ in 0..20 {
         state.take_leader(SplitIndex(0), earlier);
+        state.take_leader(SplitIndex(0), leader);
     }
-    assert_eq!(state.leaderless().count(), 0);
+    assert_eq!(state.of(SplitIndex(0)).leader, Some(leader));
+    for _ in 0..21 {
+        state.take_leader(SplitIndex(0), earlier);
+    }
+    assert_eq!(state.of(SplitIndex(0)).leader, Some(earlier));
 }

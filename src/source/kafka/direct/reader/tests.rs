@@ -45,7 +45,7 @@ fn fetched(split: u32, from: i64, records: Vec<u8>) -> Fetched {
     Fetched {
         split: SplitIndex(split),
         from: NextOffset(from),
-        error: None,
+        trouble: None,
         aborted: Vec::new(),
         records: records.into(),
     }
@@ -335,7 +335,7 @@ async fn records_of_an_old_format_are_left_to_librdkafka() {
 async fn an_offset_that_is_gone_ends_the_job_and_other_errors_are_waited_for() {
     let mut reader = reader(None);
     let failed = |error| Fetched {
-        error: Some(error),
+        trouble: Some(Trouble::Error(error)),
         records: Bytes::new(),
         ..fetched(0, 0, Vec::new())
     };
