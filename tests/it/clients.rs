@@ -301,5 +301,7 @@ fn the_page_is_true_while_records_flow_in_trouble_after_a_late_checkpoint_and_af
     });
     page(&at, "restarted");
     flow.end();
-    is_exact(&archive, &topic, lineage);
+    lineage.stop();
+    Lineage::run(&archive, &topic, &["--bounded"]);
+    assert_exact(&archive, &topic, Past::Killed);
 }

@@ -2,8 +2,6 @@
 
 use std::io::Read;
 
-use super::record_batch::BatchError;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
     Gzip,
@@ -37,7 +35,7 @@ impl Codec {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Snappy => "snappy",
@@ -47,19 +45,17 @@ impl Codec {
     }
 }
 
-pub fn decompress(codec: Codec, bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
-    let result = match codec {
+/// # Errors
+/// With what is wrong with the bytes.
+pub fn decompress(codec: Codec, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    match codec {
         Codec::Gzip => all_of(flate2::read::MultiGzDecoder::new(bytes), bytes.len()),
         Codec::Lz4 => all_of(lz4_flex::frame::FrameDecoder::new(bytes), bytes.len()),
         Codec::Zstd => zstd::stream::read::Decoder::with_buffer(bytes)
             .map_err(|e| e.to_string())
             .and_then(|decoder| all_of(decoder, bytes.len())),
         Codec::Snappy => snappy(bytes),
-    };
-    result.map_err(|why| BatchError::Compressed {
-        codec: codec.name(),
-        why,
-    })
+    }
 }
 
 fn all_of(decoder: impl Read, compressed: usize) -> Result<Vec<u8>, String> {

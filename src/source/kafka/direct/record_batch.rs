@@ -218,10 +218,15 @@ pub fn next(records: &[u8], at: usize) -> Result<Option<(RecordBatch, usize)>, B
     };
     let batch = match header.codec()? {
         // A marker of a transaction is never compressed, and nobody reads its record's bytes but for one.
-        Some(codec) if !header.is_control() => RecordBatch {
-            header,
-            body: Body::Decompressed(codec::decompress(codec, &bytes[HEADER..])?.into()),
-        },
+        Some(codec) if !header.is_control() => {
+            let records = codec::decompress(codec, &bytes[HEADER..]);
+            let records = records.map_err(|why| BatchError::Compressed {
+                codec: codec.name(),
+                why,
+            })?;
+            let body = Body::Decompressed(records.into());
+            RecordBatch { header, body }
+        }
         _ => RecordBatch {
             header,
             body: Body::InPlace(at + HEADER..at + length),
