@@ -30,6 +30,15 @@ async function opened(t, options) {
   return all;
 }
 
+// The page may be a moment behind the service, and shows the older checkpoints when it is asked for more.
+async function show(page, wanted) {
+  const more = page.getByRole("button", { name: "Show more" });
+  while (!(await wanted.isVisible())) {
+    if (await more.isVisible()) await more.click();
+    else await page.waitForTimeout(100);
+  }
+}
+
 async function asked(path) {
   const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
   return (await fetch(new URL(path, URL_OF_PAGE), { headers })).json();
@@ -110,7 +119,7 @@ const STATES = {
     const late = view.checkpoints.history.find((one) => one.late && one.state === "COMPLETED");
     await page.locator(".timeline [data-tone=late]").first().waitFor();
     const one = page.locator(".checkpoints tbody").filter({ has: page.getByRole("button", { name: `chk-${late.id}`, exact: true }) });
-    while (!(await one.isVisible())) await page.getByRole("button", { name: "Show more" }).click();
+    await show(page, one);
     assert.match(await one.innerText(), /late/);
     await page.locator("#fact-state").filter({ hasText: "Running" }).waitFor();
   },
@@ -131,7 +140,7 @@ test("it shows what the service was brought into", { timeout: 300_000 }, async (
   assert.deepEqual(complaints, []);
 });
 
-test("the files of the newest checkpoint are the lines of its commit log", async (t) => {
+test("the files of the newest checkpoint are the lines of its commit log", { timeout: 300_000 }, async (t) => {
   if (STATE === "degraded") return t.skip("the store that holds them does not answer");
   const { page } = await opened(t);
   let one;
@@ -142,7 +151,7 @@ test("the files of the newest checkpoint are the lines of its commit log", async
   }
   assert.ok(one, "a checkpoint with files");
   const name = page.getByRole("button", { name: `chk-${one.id}`, exact: true });
-  while (!(await name.isVisible())) await page.getByRole("button", { name: "Show more" }).click();
+  await show(page, name);
   await name.click();
   const { files } = await asked(`lineage/checkpoints/${one.id}/files`);
   await page.locator(".files li").first().waitFor();
