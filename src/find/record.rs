@@ -82,7 +82,8 @@ impl Record {
     ) -> Result<Self, FindError> {
         let split = archive.split(topic, partition)?;
         let place = place(archive, &split, offset).await?;
-        if !place.is_in_archive() {
+        // Also a file that is awaited may be there, damaged.
+        if !matches!(place, Place::File { .. }) {
             archive.was_whole()?;
         }
         Ok(Self {
@@ -157,8 +158,6 @@ async fn of_slot(
         Seen::Not(of_line) => {
             let mut pending = archive.slots.newest.pending.iter();
             Ok(if pending.any(|awaited| awaited.url == file.url) {
-                // One that cannot be read may be this very file.
-                archive.was_whole()?;
                 Place::Pending { file: of_line }
             } else {
                 Place::Gone { file: of_line }

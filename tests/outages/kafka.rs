@@ -8,14 +8,14 @@ use crate::server::Server;
 
 const FLAGS: [&str; 2] = ["--checkpoint-interval", "200ms"];
 
-/// Either reader holds little, so that it cannot have fetched everything before the broker goes.
-const DIRECT: [&str; 4] = [
+/// Either reader holds little, so that it cannot have fetched everything before something happens.
+pub const DIRECT: [&str; 4] = [
     "--kafka-reader",
     "direct",
     "--kafka-property",
     "fetch.message.max.bytes=16384",
 ];
-const BY_LIBRDKAFKA: [&str; 4] = [
+pub const BY_LIBRDKAFKA: [&str; 4] = [
     "--kafka-reader",
     "librdkafka",
     "--kafka-property",

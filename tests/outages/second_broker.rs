@@ -12,6 +12,7 @@ use rdkafka::admin::TopicReplication;
 
 use crate::harness::read_back::{Past, assert_exact};
 use crate::harness::{Archive, Folder, LONG, Lineage, Storage, Topic, server, wait_for};
+use crate::kafka::{BY_LIBRDKAFKA, DIRECT};
 use crate::server::Server;
 
 const FIRST: i32 = 1;
@@ -207,30 +208,22 @@ fn topic_on(brokers: &[i32]) -> Arc<Topic> {
     topic
 }
 
-/// Either reader holds little, so that it cannot have fetched everything before something happens.
-const DIRECT: [&str; 8] = [
+const OFTEN: [&str; 4] = [
     "--checkpoint-interval",
     "200ms",
     "--partition-discovery-interval",
     "300ms",
-    "--kafka-reader",
-    "direct",
-    "--kafka-property",
-    "fetch.message.max.bytes=16384",
 ];
-const BY_LIBRDKAFKA: [&str; 10] = [
-    "--checkpoint-interval",
-    "200ms",
-    "--partition-discovery-interval",
-    "300ms",
-    "--kafka-reader",
-    "librdkafka",
-    "--kafka-property",
-    "queued.max.messages.kbytes=64",
-    // Its own waits up to 10 s after some failures.
-    "--kafka-property",
-    "reconnect.backoff.max.ms=500",
-];
+/// Its own waits up to 10 s after some failures.
+const RECONNECTS: [&str; 2] = ["--kafka-property", "reconnect.backoff.max.ms=500"];
+
+fn direct() -> Vec<&'static str> {
+    [&OFTEN[..], &DIRECT].concat()
+}
+
+fn by_librdkafka() -> Vec<&'static str> {
+    [&OFTEN[..], &BY_LIBRDKAFKA, &RECONNECTS].concat()
+}
 
 fn catches_up(archive: &Archive, topic: &Topic, lineage: Lineage) {
     topic.produce(1_000);
@@ -256,12 +249,12 @@ fn connections_are_cut_in_the_middle_of_a_fetch(flags: &[&str]) {
 
 #[test]
 fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_no_record_and_double_none() {
-    connections_are_cut_in_the_middle_of_a_fetch(&DIRECT);
+    connections_are_cut_in_the_middle_of_a_fetch(&direct());
 }
 
 #[test]
 fn connections_that_are_cut_in_the_middle_of_a_fetch_cost_librdkafka_no_record() {
-    connections_are_cut_in_the_middle_of_a_fetch(&BY_LIBRDKAFKA);
+    connections_are_cut_in_the_middle_of_a_fetch(&by_librdkafka());
 }
 
 fn a_partition_has_no_leader_for_a_while(flags: &[&str]) {
@@ -287,12 +280,12 @@ fn a_partition_has_no_leader_for_a_while(flags: &[&str]) {
 
 #[test]
 fn a_partition_without_a_leader_is_said_and_waited_for_while_the_others_go_on() {
-    a_partition_has_no_leader_for_a_while(&DIRECT);
+    a_partition_has_no_leader_for_a_while(&direct());
 }
 
 #[test]
 fn a_partition_without_a_leader_is_said_and_waited_for_also_where_librdkafka_reads() {
-    a_partition_has_no_leader_for_a_while(&BY_LIBRDKAFKA);
+    a_partition_has_no_leader_for_a_while(&by_librdkafka());
 }
 
 #[test]
@@ -304,7 +297,7 @@ fn a_start_waits_until_every_partition_has_a_leader() {
     );
     topic.produce(2_000);
     broker.kill();
-    let mut lineage = Lineage::start(&archive, &topic, &DIRECT);
+    let mut lineage = Lineage::start(&archive, &topic, &direct());
     lineage.wait_until_it_says("waiting for kafka");
     assert_eq!(archive.slot_ids(), [] as [u64; 0], "nothing was begun");
     broker.start_again();

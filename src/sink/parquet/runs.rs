@@ -94,7 +94,9 @@ impl Runs {
     pub fn memory(&self) -> usize {
         match self {
             // Its text twice: in its place, and to find that.
-            Self::Text(table) => table.memory() + 2 * table.size(String::len),
+            Self::Text(table) => {
+                table.memory() + 2 * table.values.iter().map(String::len).sum::<usize>()
+            }
             Self::Int(table) => table.memory(),
             Self::Long(table) => table.memory(),
         }
@@ -105,14 +107,8 @@ impl Runs {
         match self {
             Self::Int(table) => {
                 let values = table.values.iter().flat_map(|value| value.to_le_bytes());
-                let least_and_greatest = (table.least(), table.greatest());
-                let statistics = Statistics::int32(
-                    least_and_greatest.0,
-                    least_and_greatest.1,
-                    None,
-                    Some(0),
-                    false,
-                );
+                let statistics =
+                    Statistics::int32(table.least(), table.greatest(), None, Some(0), false);
                 table.close(column, values.collect(), statistics)
             }
             Self::Long(table) => {

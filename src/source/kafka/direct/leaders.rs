@@ -14,7 +14,7 @@ use kafka_protocol::messages::metadata_response::MetadataResponse;
 use kafka_protocol::messages::{ApiKey, MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Address, ConnectionError};
 use super::fetching::Broker;
@@ -39,14 +39,21 @@ pub async fn keep(client: Arc<Client>) {
     let mut at_work = BTreeSet::new();
     let mut round = 0;
     let mut pause = SOON;
+    // When it was asked last, and before when it is not asked again.
+    let (mut asked, mut soonest) = (Instant::now(), Instant::now());
     loop {
         // A permit is kept for who comes later, so nothing is missed between the look and the wait.
         let wanted = client.shared.leaders_wanted.notified();
-        let ask_at = client.shared.lock().ask_at();
-        let due = ask_at.unwrap_or_else(|| Instant::now() + REFRESH);
+        let due = match client.shared.lock().ask_at() {
+            Some(ask_at) => ask_at.max(soonest),
+            None => asked + REFRESH,
+        };
         if due > Instant::now() {
             tokio::select! {
-                () = wanted => continue,
+                () = wanted => {
+                    soonest = soonest.min(asked + SOON);
+                    continue;
+                }
                 () = sleep_until(due) => {}
                 // Its splits would wait for ever.
                 Some(_) = brokers.join_next(), if !brokers.is_empty() => return,
@@ -54,6 +61,7 @@ pub async fn keep(client: Arc<Client>) {
         }
         let topics = topics(&client);
         if topics.is_empty() {
+            asked = Instant::now();
             continue;
         }
         match ask(&client, topics, round).await {
@@ -71,19 +79,12 @@ pub async fn keep(client: Arc<Client>) {
             }
         }
         client.shared.leaders_known.notify_waiters();
-        let left = client.shared.lock().leaderless().next().is_some();
-        if left {
-            let sooner = async {
-                sleep(SOON).await;
-                client.shared.leaders_wanted.notified().await;
-            };
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = sooner => {}
-                Some(_) = brokers.join_next(), if !brokers.is_empty() => return,
-            }
+        asked = Instant::now();
+        if client.shared.lock().leaderless().next().is_some() {
+            soonest = asked + pause;
             pause = (pause * 2).min(LATER);
         } else {
+            soonest = asked;
             pause = SOON;
         }
     }

@@ -191,13 +191,13 @@ impl Client {
     /// Why one of the brokers refuses this client, which librdkafka may not be. One that does not answer is waited
     /// for later.
     async fn refused(&self) -> Option<String> {
-        let mut to_begin_with = Address::all_of(&self.settings.bootstrap_servers).into_iter();
         let (mut all, mut why) = (None, None);
-        while let Some(address) = to_begin_with.next()
-            && all.is_none()
-        {
+        for address in Address::all_of(&self.settings.bootstrap_servers) {
             match self.metadata(&address, &BTreeSet::new()).await {
-                Ok(answer) => all = Some(leaders::brokers(&answer)),
+                Ok(answer) => {
+                    all = Some(leaders::brokers(&answer));
+                    break;
+                }
                 Err(error) if error.is_refusal() => why = Some(format!("{address}: {error}")),
                 Err(_) => {}
             }
