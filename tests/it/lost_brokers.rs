@@ -61,11 +61,12 @@ fn a_direct_reader_whose_connections_end_meanwhile_goes_on_exactly() {
         ("KAFKA_READER", "direct"),
     ];
     let mut lineage = Lineage::start_with(&archive, &topic, &OFTEN, &settings);
-    lineage.wait_until_it_says("checkpoint complete");
+    // Now it has the connections that are cut.
+    archive.wait_for_all_of(&topic);
     proxy.name_brokers(false);
     proxy.cut();
     topic.produce(100_000);
-    lineage.wait_until_it_says("it names no broker");
+    lineage.wait_until_it_says("degraded concern=\"kafka leaders\"");
     proxy.name_brokers(true);
     archive.wait_for_all_of(&topic);
     wait_for("end of all troubles", LONG, || {

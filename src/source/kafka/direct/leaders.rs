@@ -20,11 +20,12 @@ use super::connection::{Address, ConnectionError};
 use super::fetching::Broker;
 use super::state::{BrokerId, Leader, Wanted};
 use super::{Client, concern};
-use crate::source::kafka::context::BROKERS;
 
 /// With version 4 one says that asking makes no topic; from version 13 on topics that are unknown are told apart in
 /// other ways.
 const METADATA: (i16, i16) = (4, 12);
+/// Concern in the health while no broker says who leads which split.
+const LEADERS: &str = "kafka leaders";
 /// Between two questions while there are splits without a leader.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(2);
@@ -66,10 +67,10 @@ pub async fn keep(client: Arc<Client>) {
         }
         match ask(&client, topics, round).await {
             Ok(answer) => {
-                client.well(BROKERS);
+                client.well(LEADERS);
                 take(&client, answer);
             }
-            Err(why) => client.failing(BROKERS, why),
+            Err(why) => client.failing(LEADERS, why),
         }
         round += 1;
         let known: Vec<_> = client.shared.lock().brokers.keys().copied().collect();

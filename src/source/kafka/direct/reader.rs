@@ -20,6 +20,7 @@ use crate::runtime::health::Health;
 use crate::runtime::progress::subtask::Position;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::batch::{Found, KafkaBatch};
+use crate::source::kafka::context::BROKERS;
 use crate::source::kafka::splits::Splits;
 use crate::source::{Origin, RawBatch, SourceError, SourceReader, SplitIndex, SplitStart, Wake};
 
@@ -135,6 +136,8 @@ impl DirectReader {
         }
         if self.client.health.degraded() {
             self.client.well(&concern(self.splits.name(index)));
+            // Said by the clients of librdkafka that do all but reading.
+            self.client.well(BROKERS);
         }
         let position = self.splits.position(index);
         if fetched.from > position {
