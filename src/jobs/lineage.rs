@@ -1,10 +1,12 @@
 //! The lineage job: Kafka → decode → enrich → Parquet, with the commit log.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 
+use futures::future::{Either, select};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -18,7 +20,6 @@ use crate::commit_log::CommitLog;
 use crate::config::Settings;
 use crate::ids::SubtaskIndex;
 use crate::recovery::execute::{FromSavepoint, Recovery, Started};
-use crate::registry::client::RegistryClient;
 use crate::registry::schemas::Schemas;
 use crate::runtime::budget::Budget;
 use crate::runtime::progress::Progress;
@@ -28,11 +29,10 @@ use crate::runtime::thread;
 use crate::runtime::watermark::Tracker;
 use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
-use crate::source::kafka::{Cluster, ReadBy, Reader};
+use crate::source::kafka::Reader;
 use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
 use crate::store::{Objects, Root, Stores};
-use crate::transform::avro_schema::InputSchema;
 use crate::transform::decode::WriterSchemas;
 use crate::transform::event_time::EventTime;
 use crate::transform::kafka_columns::KafkaColumn;
@@ -73,11 +73,8 @@ pub struct Opened<'a> {
     settings: &'a Settings,
     env: Environment,
     pub stores: Stores,
-    cluster: Arc<Cluster>,
-    read_by: ReadBy,
-    schema: InputSchema,
+    source: open::Source,
     event_time: EventTime,
-    registry: Option<RegistryClient>,
     identity: JobIdentity,
 }
 
@@ -88,11 +85,8 @@ pub struct Run<'a> {
     stores: Stores,
     log: CheckpointLog,
     commit_log: CommitLog,
-    cluster: Arc<Cluster>,
-    read_by: ReadBy,
-    schema: InputSchema,
+    source: open::Source,
     event_time: EventTime,
-    registry: Option<RegistryClient>,
     pub started: Started,
     events: mpsc::UnboundedSender<Event>,
     receive_events: mpsc::UnboundedReceiver<Event>,
@@ -103,39 +97,29 @@ pub struct Run<'a> {
 impl<'a> Opened<'a> {
     pub async fn new(settings: &'a Settings, env: Environment) -> Result<Self, JobError> {
         let patience = env.patience.clone();
-        let stores = open::stores(settings, &patience, &env.requests).await?;
-        let cluster = Cluster::new(
-            &settings.kafka,
-            patience.health.clone(),
-            patience.clock.clone(),
-        );
-        let cluster = Arc::new(cluster.map_err(JobError::kafka_settings)?);
-        let registry = settings
-            .registry
-            .as_ref()
-            .map(RegistryClient::new)
-            .transpose()?;
-        let schema = open::schema(settings, registry.as_ref(), &patience).await?;
-        let event_time = settings.columns(&schema)?;
+        let stores = open::stores(settings, &patience, &env.requests);
+        let source = open::Source::open(settings, &patience);
+        // Each takes some dozens of milliseconds, most of which are waiting.
+        let (stores, source) = match select(pin!(stores), pin!(source)).await {
+            Either::Left((stores, source)) => (stores?, source.await?),
+            // What is wrong with a path is said first, and what its trial has written is removed again.
+            Either::Right((source, stores)) => (stores.await?, source?),
+        };
+        let event_time = settings.columns(&source.schema)?;
         let identity = JobIdentity {
-            cluster: open::cluster_id(&cluster, &patience).await?,
+            cluster: source.cluster_id.clone(),
             topic: settings.topics.to_string(),
             output: settings.paths.output.to_string(),
             dropped: settings.paths.dropped.to_string(),
             commit_log: settings.paths.commit_log.to_string(),
-            schema_sha256: schema.sha256(),
+            schema_sha256: source.schema.sha256(),
         };
-        let Patience { clock, health } = patience;
-        let read_by = settings.reader.decide(&settings.kafka, health, clock).await;
         Ok(Self {
             settings,
             env,
             stores,
-            cluster,
-            read_by: read_by.map_err(JobError::reader)?,
-            schema,
+            source,
             event_time,
-            registry,
             identity,
         })
     }
@@ -152,10 +136,10 @@ impl<'a> Opened<'a> {
             stores: &self.stores,
             patience: &patience,
             identity: &self.identity,
-            schema: &self.schema,
+            schema: &self.source.schema,
             topics: &settings.topics,
             lookup: &open::Lookup {
-                cluster: &self.cluster,
+                cluster: &self.source.cluster,
                 topics: &settings.topics,
                 start_from: &settings.start_from,
                 patience: &patience,
@@ -175,11 +159,8 @@ impl<'a> Opened<'a> {
             stores: self.stores,
             log,
             commit_log,
-            cluster: self.cluster,
-            read_by: self.read_by,
-            schema: self.schema,
+            source: self.source,
             event_time: self.event_time,
-            registry: self.registry,
             started,
             events,
             receive_events,
@@ -218,7 +199,10 @@ impl Run<'_> {
     pub async fn run_to_the_end(mut self) -> Result<End, JobError> {
         let (threads, handles) = self.spawn_subtasks()?;
         let patience = self.env.patience.clone();
-        let offsets = Arc::new(KafkaOffsets::new(self.cluster.clone(), patience.clone()));
+        let offsets = Arc::new(KafkaOffsets::new(
+            self.source.cluster.clone(),
+            patience.clone(),
+        ));
         let (first, next_offsets) = (offsets.clone(), self.started.next_offsets.clone());
         // They are durable, so this is true; and it says at the start whether the group may be used.
         self.tasks.spawn(async move {
@@ -230,7 +214,7 @@ impl Run<'_> {
             let mut topic_ids = self.started.owner.topic_ids.clone();
             topic_ids.retain(|topic, _| splits.iter().any(|split| split.topic == *topic));
             self.tasks.spawn(discover(
-                self.cluster.clone(),
+                self.source.cluster.clone(),
                 self.settings.topics.clone(),
                 Known { splits, topic_ids },
                 self.settings.discovery_interval,
@@ -265,6 +249,9 @@ impl Run<'_> {
         // With the driver the subtasks' command channels go, which ends their threads.
         let end = drive(driver, self.events, self.env, self.settings).await;
         self.tasks.shutdown().await;
+        let cluster = self.source.cluster;
+        // The end of a client of librdkafka takes a tenth of a second, for which nobody has to wait.
+        tokio::task::spawn_blocking(move || drop(cluster));
         let end = end?;
         for handle in handles {
             // It has ended, or said why it failed.
@@ -320,7 +307,7 @@ impl Run<'_> {
 
     /// The writers' schemas for all subtasks, asked for in the background.
     fn schemas(&mut self) -> Option<Arc<dyn WriterSchemas>> {
-        let client = self.registry.clone()?;
+        let client = self.source.registry.clone()?;
         let retry = self.settings.registry.as_ref()?.retry;
         let (schemas, asking) = Schemas::new(client, self.env.patience.clone(), retry);
         self.tasks.spawn(asking);
@@ -365,7 +352,12 @@ impl Run<'_> {
             };
             ParquetSinkWriter::new(settings, uploader.clone(), budget.clone())
         };
-        let source = Reader::new(self.read_by, &self.settings.kafka, health, clock.clone());
+        let source = Reader::new(
+            self.source.read_by,
+            &self.settings.kafka,
+            health,
+            clock.clone(),
+        );
         let mut source = source.map_err(JobError::reader)?;
         if self.settings.kafka_columns.contains(&KafkaColumn::Headers) {
             source.keep_headers();
@@ -374,7 +366,7 @@ impl Run<'_> {
             index,
             source,
             operator: DecodeAndEnrich::new(
-                &self.schema,
+                &self.source.schema,
                 schemas,
                 RowOptions {
                     values: self.settings.value_format,
@@ -408,8 +400,8 @@ async fn drive(
     mut env: Environment,
     settings: &Settings,
 ) -> Result<End, JobError> {
-    let mut driver = std::pin::pin!(driver.run());
-    let mut overdue = std::pin::pin!(async {
+    let mut driver = pin!(driver.run());
+    let mut overdue = pin!(async {
         until(&mut env.ending, |ending| *ending).await;
         tokio::time::sleep(settings.stop_timeout).await;
     });

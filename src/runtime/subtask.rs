@@ -238,12 +238,16 @@ where
         let parked = match self.parked.take() {
             Some(parked) => parked,
             None => {
+                if self.bounded && !self.end_reported && self.source.at_end() {
+                    self.end_reported = true;
+                    return Ok(Step::ReachedEnd);
+                }
                 failure::point(failure::FETCH_BEFORE);
                 // Before the fetch: the last of the lost records come with the source behind them.
                 let rereading = self.source.rereading();
                 let batch = self.source.fetch(timeout)?;
                 if batch.is_empty() {
-                    return Ok(self.nothing_came());
+                    return Ok(Step::Idle);
                 }
                 let progress = self.progress.subtask(self.index);
                 progress.read(batch.len(), batch.bytes());
@@ -275,13 +279,5 @@ where
         }
         progress.set_open_files(self.output.open_files() + self.dropped.open_files());
         Ok(Step::Read(parked.batch.len()))
-    }
-
-    fn nothing_came(&mut self) -> Step {
-        if self.bounded && !self.end_reported && self.source.at_end() {
-            self.end_reported = true;
-            return Step::ReachedEnd;
-        }
-        Step::Idle
     }
 }
