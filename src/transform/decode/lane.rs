@@ -6,18 +6,18 @@
 //! tried, down to the record.
 
 use arrow_array::RecordBatch;
-use arrow_avro::reader::Decoder;
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 
 use crate::source::RawBatch;
+use crate::transform::avro_decoder::DatumDecoder;
 use crate::transform::framing::Framing;
 use crate::transform::resolution::Writer;
 
 pub struct Lane {
     writer: Writer,
     /// Made when there is something to decode.
-    decoder: Option<Decoder>,
+    decoder: Option<DatumDecoder>,
     good: Vec<usize>,
     /// Good records that are in the decoder and not flushed: `good[open..]`.
     open: usize,
@@ -44,7 +44,7 @@ impl Lane {
         self.decoder = None;
     }
 
-    fn decoder(&mut self) -> Result<&mut Decoder, ArrowError> {
+    fn decoder(&mut self) -> Result<&mut DatumDecoder, ArrowError> {
         match &mut self.decoder {
             Some(decoder) => Ok(decoder),
             none => Ok(none.insert(self.writer.decoder()?)),
@@ -131,7 +131,8 @@ impl Lane {
             let value = batch.record(place).value.unwrap_or_default();
             // They were found to be in their frames before.
             let datum = framing.datum(value).unwrap_or_default();
-            self.decoder()?.decode(datum).map_err(ArrowError::from)?;
+            let again = self.decoder()?.decode(datum);
+            again.map_err(ArrowError::ParseError)?;
         }
         let error = match self.decoder()?.flush() {
             Ok(Some(rows)) => {

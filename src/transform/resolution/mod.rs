@@ -18,11 +18,10 @@ mod project;
 mod tests;
 
 use arrow_array::RecordBatch;
-use arrow_avro::reader::Decoder;
 use arrow_schema::{ArrowError, SchemaRef};
 use serde_json::Value;
 
-use super::avro_decoder::build_decoder;
+use super::avro_decoder::{DatumDecoder, build_decoder};
 use names::Names;
 use plan::Plan;
 
@@ -101,8 +100,8 @@ impl Reader {
 }
 
 impl Writer {
-    pub fn decoder(&self) -> Result<Decoder, ArrowError> {
-        build_decoder(&self.json)
+    pub fn decoder(&self) -> Result<DatumDecoder, ArrowError> {
+        DatumDecoder::new(&self.json)
     }
 
     /// The rows of its decoder with the reader's columns.
