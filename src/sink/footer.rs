@@ -73,6 +73,7 @@ impl SplitOffsets {
 }
 
 impl OffsetSets {
+    #[inline]
     pub fn add(&mut self, origin: Origin) {
         let offset = origin.offset;
         match self.sets.get_mut(self.last) {

@@ -132,6 +132,7 @@ impl AvroDecoder {
 }
 
 /// The datum in a record's value, or why there is none.
+#[inline]
 fn datum(framing: Framing, batch: &impl RawBatch, place: usize) -> Result<&[u8], String> {
     match batch.record(place).value {
         Some(value) => framing.datum(value),

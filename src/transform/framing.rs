@@ -91,34 +91,38 @@ impl Framing {
     }
 
     /// The datum in a value, or why there is none that can be decoded.
+    #[inline]
     pub fn datum<'v>(&self, value: &'v [u8]) -> Result<&'v [u8], String> {
-        let fingerprint = match self {
-            Self::Raw => return Ok(value),
-            Self::SingleObject { fingerprint } => fingerprint,
+        match self {
+            Self::Raw => Ok(value),
+            Self::SingleObject { fingerprint } => single_object(value, *fingerprint),
             Self::Confluent => {
                 SchemaId::of(value)?;
-                return Ok(&value[CONFLUENT_HEADER..]);
+                Ok(&value[CONFLUENT_HEADER..])
             }
-        };
-        let datum = value
-            .strip_prefix(&SINGLE_OBJECT_MAGIC)
-            .and_then(|framed| framed.split_first_chunk());
-        let Some((found, datum)) = datum else {
-            return Err(format!(
-                "not single-object encoded: it does not begin with C3 01 and the {} bytes of a \
-                 fingerprint",
-                HEADER - SINGLE_OBJECT_MAGIC.len()
-            ));
-        };
-        let found = u64::from_le_bytes(*found);
-        if found != *fingerprint {
-            return Err(format!(
-                "another schema: its fingerprint is {found:016x}, that of AVRO_SCHEMA \
-                 {fingerprint:016x}"
-            ));
         }
-        Ok(datum)
     }
+}
+
+fn single_object(value: &[u8], fingerprint: u64) -> Result<&[u8], String> {
+    let datum = value
+        .strip_prefix(&SINGLE_OBJECT_MAGIC)
+        .and_then(|framed| framed.split_first_chunk());
+    let Some((found, datum)) = datum else {
+        return Err(format!(
+            "not single-object encoded: it does not begin with C3 01 and the {} bytes of a \
+                 fingerprint",
+            HEADER - SINGLE_OBJECT_MAGIC.len()
+        ));
+    };
+    let found = u64::from_le_bytes(*found);
+    if found != fingerprint {
+        return Err(format!(
+            "another schema: its fingerprint is {found:016x}, that of AVRO_SCHEMA \
+                 {fingerprint:016x}"
+        ));
+    }
+    Ok(datum)
 }
 
 fn has_empty_namespace(schema: &Value) -> bool {

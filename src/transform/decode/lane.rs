@@ -44,6 +44,7 @@ impl Lane {
         self.decoder = None;
     }
 
+    #[inline]
     fn decoder(&mut self) -> Result<&mut DatumDecoder, ArrowError> {
         match &mut self.decoder {
             Some(decoder) => Ok(decoder),
@@ -52,6 +53,7 @@ impl Lane {
     }
 
     /// Decodes the datum of the record at `place`.
+    #[inline]
     pub fn take(
         &mut self,
         batch: &impl RawBatch,
@@ -65,16 +67,29 @@ impl Lane {
                 .push((place, "empty: a datum of 0 bytes".to_owned()));
             return Ok(());
         }
-        let reason = match self.decoder()?.decode(datum) {
-            Ok(consumed) if consumed == datum.len() => {
-                self.good.push(place);
-                return Ok(());
+        let decoded = self.decoder()?.decode(datum);
+        if decoded.as_ref().is_ok_and(|taken| *taken == datum.len()) {
+            self.good.push(place);
+            return Ok(());
+        }
+        self.refuse(batch, framing, place, datum.len(), decoded)
+    }
+
+    /// Of what was decoded of a record it is none of the schema.
+    #[cold]
+    fn refuse(
+        &mut self,
+        batch: &impl RawBatch,
+        framing: Framing,
+        place: usize,
+        length: usize,
+        decoded: Result<usize, String>,
+    ) -> Result<(), ArrowError> {
+        let reason = match decoded {
+            Ok(taken) => {
+                format!("trailing bytes: the record ends after {taken} of {length} bytes")
             }
-            Ok(consumed) => format!(
-                "trailing bytes: the record ends after {consumed} of {} bytes",
-                datum.len()
-            ),
-            Err(e) => format!("not a record of the schema: {e}"),
+            Err(why) => format!("not a record of the schema: {why}"),
         };
         self.decoder = None;
         let open = self.good.split_off(self.open);

@@ -37,8 +37,8 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// The next record.
-    #[inline]
+    /// The next record. (Where it is not inlined its parts go through memory, and are waited for.)
+    #[inline(always)]
     pub fn record(&mut self) -> Result<RawRecord, Malformed> {
         let length = usize::try_from(self.number()?).map_err(|_| Malformed)?;
         let end = self.at.checked_add(length).ok_or(Malformed)?;
