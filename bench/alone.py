@@ -4,6 +4,7 @@ starts, what it needs when there is next to nothing to do. See README.md beside 
 import argparse
 import os
 import pathlib
+import statistics
 import time
 
 from harness import exactness, machine, ours, process, running, servers, topic, work
@@ -12,6 +13,8 @@ from harness.table import markdown, spread
 
 MIB = 2**20
 FEW, MANY = 1_000_000, 30_000_000
+# What a run costs that reads next to nothing: its start and its end.
+NEXT_TO_NOTHING = 100
 MANY_PARTITIONS = 1_000
 IDLE_RECORDS_A_SECOND = 10
 # Of each pair: a 99th percentile wants some hundreds of barriers.
@@ -126,10 +129,12 @@ def main():
             topic.fill(settings.binaries, started, name, records, partitions)
             for name, records, partitions in topics.values()
         ]
-        runs = {title: [] for title in topics}
+        topic.fill(settings.binaries, started, "nothing", NEXT_TO_NOTHING, 10)
+        runs, bare = {title: [] for title in topics}, []
         firsts, pauses = [], []
         for _ in range(settings.pairs):
             # By turns, so that a machine that grows slower does so for all of them.
+            bare.append(alone.catch_up("nothing", NEXT_TO_NOTHING).cpu_seconds)
             for title, (name, records, _) in topics.items():
                 runs[title].append(alone.catch_up(name, records))
             for _ in range(BARRIER_RUNS):
@@ -139,22 +144,33 @@ def main():
         about = machine.describe(alone.lineage, started)
     print("\n".join(f"- {name}: {value}" for name, value in about.items()))
     print(f"\nMedian (least–most) of {settings.pairs} runs, by turns.\n")
+    start = statistics.median(bare)
     rows = [
         [
             title,
             spread([run.cpu_per_million for run in group]),
+            spread([(run.cpu_seconds - start) / run.records * 1e6 for run in group], 3),
             spread([run.records_per_second for run in group], 0),
             spread([run.peak_rss_bytes for run in group], 0, MIB),
             spread([run.bytes_per_record for run in group], 1),
         ]
         for title, group in runs.items()
     ]
-    print(markdown(["catching up", "CPU s per million", "records/s", "peak RSS, MiB", "bytes per record"], rows))
+    head = [
+        "catching up",
+        "CPU s per million",
+        "the same beside start and end",
+        "records/s",
+        "peak RSS, MiB",
+        "bytes per record",
+    ]
+    print(markdown(head, rows))
     rows = [
         [f"without rows at a barrier, median of {len(pauses)}, ms", f"{percentile(pauses, 50)}"],
         ["the same, 99th percentile, ms", f"{percentile(pauses, 99)}"],
         ["the same, longest, ms", f"{max(pauses)}"],
         ["start of the process to first record read, s", spread(firsts)],
+        [f"start and end, with {NEXT_TO_NOTHING} records between them, CPU s", spread(bare, 3)],
         [f"idle at {IDLE_RECORDS_A_SECOND} records/s, % of a core", f"{idle_share * 100:.2f}"],
         [f"idle at {IDLE_RECORDS_A_SECOND} records/s, peak RSS, MiB", f"{idle_rss / MIB:.0f}"],
         ["data-generator, its start and end included, records/s", spread(filled, 0)],
