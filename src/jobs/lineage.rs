@@ -5,10 +5,12 @@ use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::plumbing::{KafkaOffsets, Known, Threads, discover};
 use super::{JobError, open};
@@ -25,8 +27,8 @@ use crate::runtime::budget::Budget;
 use crate::runtime::progress::Progress;
 use crate::runtime::retry::Patience;
 use crate::runtime::subtask::{Command, Subtask, Watch};
-use crate::runtime::thread;
 use crate::runtime::watermark::Tracker;
+use crate::runtime::{thread, until};
 use crate::sink::upload::Uploader;
 use crate::sink::writer::{ParquetSinkWriter, PartSettings};
 use crate::source::kafka::Reader;
@@ -34,9 +36,13 @@ use crate::source::{SourceReader, SplitStart};
 use crate::store::s3::requests::Requests;
 use crate::store::{Objects, Root, Stores};
 use crate::transform::decode::WriterSchemas;
-use crate::transform::event_time::EventTime;
 use crate::transform::kafka_columns::KafkaColumn;
 use crate::transform::{DecodeAndEnrich, RowOptions};
+
+/// How long a start that is refused waits for what Kafka is just being asked.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long the end of the client that asks the cluster may take.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// What somebody wants of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +80,6 @@ pub struct Opened<'a> {
     env: Environment,
     pub stores: Stores,
     source: open::Source,
-    event_time: EventTime,
     identity: JobIdentity,
 }
 
@@ -86,7 +91,6 @@ pub struct Run<'a> {
     log: CheckpointLog,
     commit_log: CommitLog,
     source: open::Source,
-    event_time: EventTime,
     pub started: Started,
     events: mpsc::UnboundedSender<Event>,
     receive_events: mpsc::UnboundedReceiver<Event>,
@@ -101,11 +105,15 @@ impl<'a> Opened<'a> {
         let source = open::Source::open(settings, &patience);
         // Each takes some dozens of milliseconds, most of which are waiting.
         let (stores, source) = match select(pin!(stores), pin!(source)).await {
-            Either::Left((stores, source)) => (stores?, source.await?),
+            Either::Left((Ok(stores), source)) => (stores, source.await?),
+            Either::Left((Err(refused), source)) => {
+                // The process ends now, and a client that is just connecting may not survive that.
+                let _ = timeout(LAST_ANSWER, source).await;
+                return Err(refused);
+            }
             // What is wrong with a path is said first, and what its trial has written is removed again.
             Either::Right((source, stores)) => (stores.await?, source?),
         };
-        let event_time = settings.columns(&source.schema)?;
         let identity = JobIdentity {
             cluster: source.cluster_id.clone(),
             topic: settings.topics.to_string(),
@@ -119,7 +127,6 @@ impl<'a> Opened<'a> {
             env,
             stores,
             source,
-            event_time,
             identity,
         })
     }
@@ -160,7 +167,6 @@ impl<'a> Opened<'a> {
             log,
             commit_log,
             source: self.source,
-            event_time: self.event_time,
             started,
             events,
             receive_events,
@@ -250,8 +256,9 @@ impl Run<'_> {
         let end = drive(driver, self.events, self.env, self.settings).await;
         self.tasks.shutdown().await;
         let cluster = self.source.cluster;
-        // The end of a client of librdkafka takes a tenth of a second, for which nobody has to wait.
-        tokio::task::spawn_blocking(move || drop(cluster));
+        // It blocks for a tenth of a second, and longer where a broker is away.
+        let closed = tokio::task::spawn_blocking(move || drop(cluster));
+        let _ = timeout(CLOSING, closed).await;
         let end = end?;
         for handle in handles {
             // It has ended, or said why it failed.
@@ -370,7 +377,7 @@ impl Run<'_> {
                 schemas,
                 RowOptions {
                     values: self.settings.value_format,
-                    event_time: self.event_time,
+                    event_time: self.source.event_time,
                     columns: self.settings.kafka_columns.clone(),
                 },
                 progress.dropped.clone(),
@@ -422,12 +429,5 @@ async fn drive(
             }
             () = &mut overdue => return Err(JobError::StopTimeout(settings.stop_timeout)),
         }
-    }
-}
-
-/// Waits until it is so; for ever when nobody can say it any more.
-pub async fn until<T>(said: &mut watch::Receiver<T>, so: impl FnMut(&T) -> bool) {
-    if said.wait_for(so).await.is_err() {
-        std::future::pending().await
     }
 }

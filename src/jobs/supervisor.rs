@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use super::JobError;
 use super::control::Control;
 use super::history::History;
-use super::lineage::{End, Environment, Opened, Run, Wish, until};
+use super::lineage::{End, Environment, Opened, Run, Wish};
 use super::operations::Operations;
 use super::view::{CheckpointView, JobState};
 use crate::checkpoint::driver::{DriverError, Event};
@@ -43,6 +43,7 @@ use crate::runtime::budget::Budget;
 use crate::runtime::health::Health;
 use crate::runtime::progress::Progress;
 use crate::runtime::retry::{Patience, with_causes};
+use crate::runtime::until;
 use crate::store::Stores;
 
 /// A store that hangs must not hold up the end of the process for its history.

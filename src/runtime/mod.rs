@@ -9,3 +9,12 @@ pub mod retry;
 pub mod subtask;
 pub mod thread;
 pub mod watermark;
+
+use tokio::sync::watch;
+
+/// Waits until it is so; for ever when nobody can say it any more.
+pub async fn until<T>(said: &mut watch::Receiver<T>, so: impl FnMut(&T) -> bool) {
+    if said.wait_for(so).await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -16,7 +16,7 @@ use crate::transform::Operator;
 /// How long a fetch may wait, and so for how long the records of a slow topic are gathered: what a batch costs is
 /// most of what an idle pipeline costs. Commands end the wait.
 const FETCH_TIMEOUT: Duration = Duration::from_millis(500);
-/// The same where the run ends with the topic: its last fetch waits in vain.
+/// A bounded run has no slow topic for whose records it would be worth to wait.
 const BOUNDED_FETCH_TIMEOUT: Duration = Duration::from_millis(100);
 /// How soon a subtask that waits for memory, or for its last barrier, looks again.
 const WAIT: Duration = Duration::from_millis(10);

@@ -1,7 +1,7 @@
 //! What may still come up is waited for, and the log says so.
 
 use crate::harness::read_back::{Past, assert_exact};
-use crate::harness::{Archive, LONG, Lineage, Root, Storage, Topic, wait_for};
+use crate::harness::{Archive, Folder, LONG, Lineage, Root, Storage, Topic, wait_for};
 
 #[test]
 fn a_topic_that_is_absent_is_waited_for_and_read_when_it_comes() {
@@ -39,4 +39,26 @@ fn a_broker_and_a_store_that_are_absent_are_waited_for() {
     let mut lineage = Lineage::start_with(&remote, &topic, &[], &no_store);
     lineage.wait_until_it_says("waiting for the store");
     assert!(lineage.ended().is_none());
+}
+
+#[test]
+fn a_path_that_is_refused_is_said_though_another_one_is_waited_for() {
+    let (archive, topic) = (Archive::new(Storage::S3), Topic::absent());
+    let folder = Folder::new();
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    // The last of the paths: those before it wait for a store that is not there.
+    let checkpoints = format!("file://{}/below", file.display());
+    let settings = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("CHECKPOINTS_PATH", checkpoints.as_str()),
+    ];
+    let mut lineage = Lineage::start_with(&archive, &topic, &[], &settings);
+    lineage.ends_with(2);
+    let log = lineage.log();
+    let last = log.lines().last().unwrap();
+    assert!(
+        last.contains("CHECKPOINTS_PATH") && last.contains("a-file"),
+        "{log}"
+    );
 }

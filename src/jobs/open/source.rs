@@ -10,6 +10,7 @@ use crate::registry::client::{RegistryClient, RegistryError};
 use crate::runtime::retry::{Patience, with_causes};
 use crate::source::kafka::{Cluster, ReadBy};
 use crate::transform::avro_schema::InputSchema;
+use crate::transform::event_time::EventTime;
 use crate::transform::framing::{AvroFormat, SchemaId};
 
 pub struct Source {
@@ -17,6 +18,7 @@ pub struct Source {
     pub cluster_id: String,
     pub registry: Option<RegistryClient>,
     pub schema: InputSchema,
+    pub event_time: EventTime,
     pub read_by: ReadBy,
 }
 
@@ -29,6 +31,7 @@ impl Source {
         let registry = settings.registry.as_ref().map(RegistryClient::new);
         let registry = registry.transpose()?;
         let schema = schema(settings, registry.as_ref(), patience).await?;
+        let event_time = settings.columns(&schema)?;
         let cluster_id = cluster_id(&cluster, patience).await?;
         let read_by = settings.reader.decide(&settings.kafka, health, clock).await;
         Ok(Self {
@@ -36,6 +39,7 @@ impl Source {
             cluster_id,
             registry,
             schema,
+            event_time,
             read_by: read_by.map_err(JobError::reader)?,
         })
     }

@@ -9,8 +9,8 @@ use super::Waiting;
 use crate::config::Settings;
 use crate::config::location::Location;
 use crate::jobs::JobError;
-use crate::jobs::lineage::until;
 use crate::runtime::retry::{Patience, with_causes};
+use crate::runtime::until;
 use crate::store::local::LocalStore;
 use crate::store::s3::requests::Requests;
 use crate::store::s3::{Purpose, S3Access, S3Store};
@@ -134,8 +134,12 @@ async fn open(
                         let why = with_causes(&error);
                         let why = format!("{location} at AWS_ENDPOINT_URL={endpoint}: {why}");
                         tokio::select! {
+                            biased;
+                            () = until(&mut refused, |refused| *refused) => {
+                                store.give_up().await;
+                                return Ok(None);
+                            }
                             () = waiting.say(&why) => {}
-                            () = until(&mut refused, |refused| *refused) => return Ok(None),
                         }
                     }
                     Err(error) => return Err(error),

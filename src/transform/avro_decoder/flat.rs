@@ -75,10 +75,11 @@ struct Spans {
 }
 
 impl FlatDecoder {
-    /// For records of the schema in `json`, which Arrow has as `schema`. `None` if not all of its fields are flat.
+    /// For records of the schema in `json`, which Arrow has as `schema`. `None` if not all of its fields are flat, or
+    /// if it has none.
     pub fn new(json: &Value, schema: SchemaRef) -> Option<Self> {
         let fields = json["fields"].as_array()?;
-        if fields.len() != schema.fields().len() {
+        if fields.is_empty() || fields.len() != schema.fields().len() {
             return None;
         }
         let columns = fields.iter().zip(schema.fields());

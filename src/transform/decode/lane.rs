@@ -75,7 +75,7 @@ impl Lane {
         self.refuse(batch, framing, place, datum.len(), decoded)
     }
 
-    /// Of what was decoded of a record it is none of the schema.
+    /// A record that is none of the schema: the good ones before it are decoded again without it.
     #[cold]
     fn refuse(
         &mut self,

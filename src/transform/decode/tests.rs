@@ -87,6 +87,16 @@ fn records_come_out_of_their_frames_also_when_a_bad_one_is_among_them() {
 }
 
 #[test]
+fn records_without_fields_are_as_many_rows() {
+    let schema = InputSchema::parse(r#"{"type":"record","name":"R","fields":[]}"#).unwrap();
+    let mut decoder = AvroDecoder::new(&schema, None).unwrap();
+    let batch = VecBatch::new([Some(Vec::new()), Some(vec![1]), Some(Vec::new())]);
+    let decoded = decoder.decode(&batch).unwrap().unwrap();
+    assert_eq!(decoded.rows.unwrap().num_rows(), 2);
+    assert_eq!((decoded.good, decoded.bad[0].0), (vec![0, 2], 1));
+}
+
+#[test]
 fn decimals_with_more_digits_than_their_type_are_dropped_alone() {
     let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#;
     let within = [

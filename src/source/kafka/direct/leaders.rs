@@ -25,7 +25,7 @@ use super::{Client, concern};
 /// other ways.
 const METADATA: (i16, i16) = (4, 12);
 /// Concern in the health while no broker says who leads which split.
-const LEADERS: &str = "kafka leaders";
+const LOOKUP: &str = "looking for leaders";
 /// Between two questions while there are splits without a leader.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(2);
@@ -67,10 +67,10 @@ pub async fn keep(client: Arc<Client>) {
         }
         match ask(&client, topics, round).await {
             Ok(answer) => {
-                client.well(LEADERS);
+                client.well(LOOKUP);
                 take(&client, answer);
             }
-            Err(why) => client.failing(LEADERS, why),
+            Err(why) => client.failing(LOOKUP, why),
         }
         round += 1;
         let known: Vec<_> = client.shared.lock().brokers.keys().copied().collect();

@@ -136,7 +136,7 @@ impl DirectReader {
         }
         if self.client.health.degraded() {
             self.client.well(&concern(self.splits.name(index)));
-            // Said by the clients of librdkafka that do all but reading.
+            // A broker is up: what librdkafka's clients have said of all of them is over.
             self.client.well(BROKERS);
         }
         let position = self.splits.position(index);

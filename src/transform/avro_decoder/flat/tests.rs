@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::build_decoder;
 use super::*;
 
-const KINDS: [(&str, Option<&str>); 13] = [
+const KINDS: [(&str, Option<&str>); 15] = [
     ("boolean", None),
     ("int", None),
     ("long", None),
@@ -20,6 +20,8 @@ const KINDS: [(&str, Option<&str>); 13] = [
     ("long", Some("timestamp-millis")),
     ("long", Some("timestamp-micros")),
     ("long", Some("local-timestamp-micros")),
+    ("long", Some("timestamp-nanos")),
+    ("long", Some("of nobody")),
 ];
 
 struct RandomField {
@@ -216,4 +218,8 @@ fn only_records_of_primitive_fields_are_flat() {
         );
     }
     assert!(flat(&record([json!({"type": "string"})])).is_some());
+    assert!(
+        flat(&record([])).is_none(),
+        "rows without columns need a count"
+    );
 }
