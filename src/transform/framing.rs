@@ -111,7 +111,7 @@ fn single_object(value: &[u8], fingerprint: u64) -> Result<&[u8], String> {
     let Some((found, datum)) = datum else {
         return Err(format!(
             "not single-object encoded: it does not begin with C3 01 and the {} bytes of a \
-                 fingerprint",
+             fingerprint",
             HEADER - SINGLE_OBJECT_MAGIC.len()
         ));
     };
@@ -119,7 +119,7 @@ fn single_object(value: &[u8], fingerprint: u64) -> Result<&[u8], String> {
     if found != fingerprint {
         return Err(format!(
             "another schema: its fingerprint is {found:016x}, that of AVRO_SCHEMA \
-                 {fingerprint:016x}"
+             {fingerprint:016x}"
         ));
     }
     Ok(datum)

@@ -66,7 +66,7 @@ fn a_direct_reader_whose_connections_end_meanwhile_goes_on_exactly() {
     proxy.name_brokers(false);
     proxy.cut();
     topic.produce(100_000);
-    lineage.wait_until_it_says("degraded concern=\"looking for leaders\"");
+    lineage.wait_until_it_says("it names no broker");
     proxy.name_brokers(true);
     archive.wait_for_all_of(&topic);
     wait_for("end of all troubles", LONG, || {
